@@ -1,0 +1,133 @@
+# Ostiary's targets. `make help` lists them; CONTRIBUTING.md says when to use which.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# -- Settings, each overridable on the command line -------------------------------------------------------------------
+
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+IMAGE      ?= ghcr.io/ostiary/ostiary:$(VERSION)
+FUZZTIME   ?= 10s
+BENCHCOUNT ?= 6
+TESTFLAGS  ?=
+
+LDFLAGS := -s -w -X github.com/ostiary/ostiary/internal/app.version=$(VERSION)
+
+# Tools are pinned in their own module, so that their dependencies never touch the product's.
+TOOL := go tool -modfile=hack/tools/go.mod
+
+# One binary holds golangci-lint and the Kubernetes API linter: one thing to build instead of two.
+GOLANGCI := $(TOOL) golangci-lint-kube-api-linter
+
+# Prints a header with the time since make started, runs the command, says how long it took.
+export OSTIARY_MAKE_START ?= $(shell date +%s)
+STEP := hack/step.sh
+
+CHART := charts/ostiary
+
+##@ Use
+
+.PHONY: quickstart
+quickstart: ## Build Ostiary, serve the sample manifests from a directory and print curl lines that work
+	@$(STEP) "build bin/ostiary (a few minutes with an empty Go cache)" $(MAKE) build
+	@exec bin/ostiary quickstart
+
+.PHONY: cluster
+cluster: test-cluster ## Start a real API server with Ostiary and sample backends; a shell with KUBECONFIG set
+	@OSTIARY_KUBEBED=$$(hack/kubebed/build.sh) exec go run ./hack/cluster
+
+.PHONY: build
+build: ## Build the static binary bin/ostiary
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ostiary .
+
+.PHONY: image
+image: ## Build the container image IMAGE with Docker
+	@command -v docker >/dev/null || { echo 'make image needs docker on the PATH' >&2; exit 1; }
+	@$(STEP) "image $(IMAGE)" docker build --build-arg VERSION=$(VERSION) --tag $(IMAGE) .
+
+##@ Test
+
+.PHONY: test
+test: ## Run every test: unit and integration with -race, end to end on a real API server, coverage
+	@$(MAKE) test-cluster
+	@OSTIARY_KUBEBED=$$(hack/kubebed/build.sh) $(MAKE) test-unit
+	@$(MAKE) test-e2e
+	@hack/coverage.sh bin/coverage.out
+
+.PHONY: test-unit
+test-unit: ## Run unit and integration tests with -race, shuffled, and measure coverage
+	@mkdir -p bin
+	@$(STEP) "unit and integration tests (-race; the first build takes some minutes)" hack/test-unit.sh bin/coverage.out $(TESTFLAGS)
+
+.PHONY: test-e2e
+test-e2e: test-cluster ## Run the end-to-end tests against a real kube-apiserver, etcd and controller manager
+	@OSTIARY_KUBEBED=$$(hack/kubebed/build.sh) \
+		$(STEP) "end-to-end tests on a real API server" go test -count=1 -timeout=30m $(TESTFLAGS) ./test/...
+
+.PHONY: test-cluster
+test-cluster: ## Build the test control plane (etcd, kube-apiserver, controller manager, kubectl) once per machine
+	@$(STEP) "test control plane" hack/kubebed/build.sh
+
+.PHONY: cover
+cover: ## Measure test coverage of the compiler, the router and the token code
+	@$(MAKE) test-unit
+	@hack/coverage.sh bin/coverage.out
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (10s) each
+	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks BENCHCOUNT (6) times each, in the form benchstat reads
+	@$(STEP) "benchmarks" go test -run='^$$' -bench=. -benchmem -count=$(BENCHCOUNT) ./proxy/... ./internal/compile/...
+
+##@ Change
+
+.PHONY: generate
+generate: generate-api generate-rbac generate-docs ## Regenerate everything generated: deepcopy, CRDs, RBAC, chart, reference pages
+
+.PHONY: generate-api
+generate-api:
+	@$(STEP) "deepcopy methods and CRDs" hack/generate-api.sh
+
+.PHONY: generate-rbac
+generate-rbac:
+	@$(STEP) "RBAC from the controllers' markers" \
+		$(TOOL) controller-gen rbac:roleName=ostiary paths=./controllers/... output:rbac:artifacts:config=config/rbac
+
+.PHONY: generate-docs
+generate-docs: generate-api
+	@$(STEP) "reference pages and the chart's README" hack/generate-docs.sh
+
+.PHONY: fmt
+fmt: ## Format Go code: gofumpt and import groups
+	@$(STEP) "format (the first run builds the linter)" $(GOLANGCI) fmt
+
+.PHONY: lint
+lint: ## Lint Go code, the API's conventions and the chart
+	@$(STEP) "golangci-lint (the first run builds it: some minutes)" $(GOLANGCI) run ./...
+	@$(STEP) "kube-api-linter" $(GOLANGCI) run --config=.golangci-kal.yml ./api/...
+	@$(STEP) "helm lint" $(TOOL) helm lint --strict --quiet $(CHART)
+
+.PHONY: tidy
+tidy: ## Tidy the go.mod of every module
+	@for mod in $$(git ls-files '*go.mod'); do \
+		$(STEP) "go mod tidy ($$mod)" go -C "$$(dirname "$$mod")" mod tidy; \
+	done
+
+.PHONY: verify
+verify: ## Regenerate, format, lint and tidy; fail when that changes a file
+	@hack/verify.sh
+
+.PHONY: clean
+clean: ## Remove what was built here; the test control plane stays in the user's cache
+	@rm -rf bin
+
+##@ Help
+
+.PHONY: help
+help: ## List the targets
+	@hack/help.sh $(MAKEFILE_LIST)

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Usage: step.sh TITLE COMMAND [ARG...]
+# Runs one step of a longer job: prints a header with the time since make
+# started, runs the command, prints how long it took and passes on its result.
+set -uo pipefail
+
+title=$1
+shift
+
+bold='' red='' dim='' reset=''
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+	bold=$'\e[1m' red=$'\e[31m' dim=$'\e[2m' reset=$'\e[0m'
+fi
+
+clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+began=$(date +%s)
+printf '%s[%s] %s%s\n' "$bold" "$(clock $((began - ${OSTIARY_MAKE_START:-$began})))" "$title" "$reset"
+
+"$@"
+code=$?
+
+took=$(clock $(($(date +%s) - began)))
+if ((code != 0)); then
+	printf '%s       %s failed after %s%s\n' "$red" "$title" "$took" "$reset" >&2
+	exit "$code"
+fi
+printf '%s       done in %s%s\n' "$dim" "$took" "$reset"
