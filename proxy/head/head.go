@@ -1,0 +1,38 @@
+// Package head is the request head as policies see it: independent of the HTTP engine that parsed it.
+package head
+
+import "net/netip"
+
+// Head is one request's head. Policies read and edit it; the engine forwards what is left of it. A Head is used by one
+// goroutine and is not valid after the request ended.
+type Head interface {
+	// Method is the request method (RFC 9110 section 9), as sent.
+	Method() string
+	// Scheme is "http" or "https", after the connection that the request came in on.
+	Scheme() string
+	// Authority is the Host field or :authority pseudo-header, as sent, port included.
+	Authority() string
+	// Path is the path of the request target, as sent, escapes included.
+	Path() string
+	// Query is the query of the request target without its question mark, as sent.
+	Query() string
+	// ClientAddr is the address of the connection's other end.
+	ClientAddr() netip.AddrPort
+	// ServerName is the name the client asked for in the TLS handshake (SNI), empty without TLS or SNI.
+	ServerName() string
+
+	// Values are the values of all field lines with that name, compared without case, in order. The slice must not be
+	// changed and is valid until the next call of a method of this Head.
+	Values(name string) []string
+	// Names calls yield for every field name present until it returns false. Fields must not be edited meanwhile.
+	Names(yield func(name string) bool)
+
+	// SetPath replaces the path that is forwarded; it must be escaped.
+	SetPath(path string)
+	// SetQuery replaces the query that is forwarded.
+	SetQuery(query string)
+	// Set replaces all field lines of that name by one.
+	Set(name, value string)
+	// Delete removes all field lines of that name.
+	Delete(name string)
+}

@@ -1,0 +1,53 @@
+package keyring
+
+import (
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/jose"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// Entry is one JWTCredential with its Consumer and usable keys, as compiled. It is immutable once it is in a Keyring.
+type Entry struct {
+	// Key identifies the JWTCredential.
+	Key routing.ObjectKey
+	// Created orders credentials that claim the same keyID: the oldest wins.
+	Created time.Time
+	// KeyID is what a token's lookup claim must carry.
+	KeyID string
+	// Issuer that `iss` must equal, when not empty.
+	Issuer string
+	// Audiences of which a token must carry one, when not empty.
+	Audiences []string
+	// Scopes of the credential; nil means that it sets none.
+	Scopes []string
+	// Labels for the Pipelines' selectors.
+	Labels map[string]string
+	// State stops all tokens of the credential unless it is StateActive.
+	State State
+	// Consumer that the credential belongs to; nil when it does not exist.
+	Consumer *Consumer
+	// Keys that verify, none of them unusable.
+	Keys []*jose.Key
+}
+
+// State says whether a credential or consumer may be used.
+type State uint8
+
+const (
+	// StateSuspended is the zero value: what was not said to be active is not.
+	StateSuspended State = iota
+	StateActive
+)
+
+// Consumer is who a token stands for.
+type Consumer struct {
+	Key      routing.ObjectKey
+	UID      string
+	Username string
+	CustomID string
+	Groups   []string
+	// Scopes of the consumer; nil means that it sets none.
+	Scopes []string
+	State  State
+}
