@@ -19,14 +19,12 @@ const module = "github.com/ostiary/ostiary"
 
 // goPackage is what `go list -json` says of a package, as far as the tests use it.
 type goPackage struct {
-	Dir         string
-	ImportPath  string
-	Doc         string
-	Imports     []string
-	TestImports []string
-	Standard    bool
-	Incomplete  bool
-	Error       *struct{ Err string }
+	Dir        string
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+	Imports    []string
+	Error      *struct{ Err string }
 }
 
 // graph is the dependency graph of the module's packages, by import path.
@@ -39,7 +37,7 @@ var loadGraph = sync.OnceValues(func() (graph, error) {
 		return nil, err
 	}
 	cmd := exec.Command("go", "list", "-e", "-deps",
-		"-json=Dir,ImportPath,Doc,Imports,TestImports,Standard,Incomplete,Error", "./...")
+		"-json=Dir,ImportPath,Doc,GoFiles,Imports,Error", "./...")
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -90,16 +88,14 @@ func under(path, parent string) bool {
 	return path == parent || strings.HasPrefix(path, parent+"/")
 }
 
+// own returns the module's packages, sorted.
+func (g graph) own() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(g)), func(path string) bool { return !ours(path) })
+}
+
 // below returns the module's packages at dir or below it, sorted.
 func (g graph) below(dir string) []string {
-	var found []string
-	for path := range g {
-		if under(path, module+"/"+dir) {
-			found = append(found, path)
-		}
-	}
-	slices.Sort(found)
-	return found
+	return slices.DeleteFunc(g.own(), func(path string) bool { return !under(path, module+"/"+dir) })
 }
 
 // reach returns a shortest chain of imports from one package to every package
