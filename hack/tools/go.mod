@@ -334,3 +334,6 @@ require (
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
+
+// The genproto of before its packages moved to modules of their own: with it, `go mod tidy` finds them twice.
+exclude google.golang.org/genproto v0.0.0-20230410155749-daa745c078e1
