@@ -36,9 +36,9 @@ if ! git diff --quiet "$before" "$after"; then
 	git --no-pager diff --stat -p "$before" "$after"
 	cat >&2 <<-'EOF'
 
-		The files above were out of date. `make verify` has brought them up to date in
-		this tree: look at `git diff`, then commit them. (`make generate fmt tidy` does
-		the same without the linters.)
+		The files above were out of date, or were never committed. This tree has them as
+		they should be: look at `git diff`, then commit them. `make generate fmt tidy`
+		brings them up to date without the linters.
 	EOF
 	exit 1
 fi
