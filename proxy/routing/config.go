@@ -1,6 +1,11 @@
 package routing
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
 
 // ObjectKey identifies a Kubernetes object of a known kind. It is a struct, never a joined string, so that no name can
 // pose as another.
@@ -19,7 +24,6 @@ type Config struct {
 	Upstreams []Upstream
 	// Certificates are the server certificates, sorted by their first host.
 	Certificates []Certificate
-	// ClaimHeaders and other namespace-wide facts come with later policies.
 }
 
 // Pipeline is one Pipeline as compiled.
@@ -55,7 +59,7 @@ const (
 type Match struct {
 	// Endpoint is the name of the apiEndpoint this match comes from.
 	Endpoint string
-	// Host is lower-case without port: exact, "*.suffix" for exactly one more label, or empty for any.
+	// Host is as CanonicalHost returns it: exact, "*.suffix" for exactly one more label, or empty for any.
 	Host string
 	Path PathMatch
 	// Methods is sorted; empty means every method.
@@ -69,7 +73,8 @@ type Match struct {
 // PathMatch compares the canonical path.
 type PathMatch struct {
 	Type PathMatchType
-	// Value is in canonical form already (CanonicalPath), or an RE2 expression.
+	// Value is in canonical form already (CanonicalPath), or an RE2 expression that must match the whole path (see
+	// ValidateExpression). A slash at the end of a prefix means nothing: "/orders/" is "/orders".
 	Value string
 }
 
@@ -77,8 +82,11 @@ type PathMatch struct {
 type PathMatchType uint8
 
 const (
+	// PathExact matches the path that is equal to the value.
 	PathExact PathMatchType = iota
+	// PathRegularExpression matches the paths that the expression matches as a whole.
 	PathRegularExpression
+	// PathPrefix matches the paths that begin with the value's segments.
 	PathPrefix
 )
 
@@ -93,7 +101,9 @@ type HeaderMatch struct {
 type HeaderMatchType uint8
 
 const (
+	// HeaderExact matches the value that is equal, in the same case.
 	HeaderExact HeaderMatchType = iota
+	// HeaderRegularExpression matches the values that the expression matches as a whole.
 	HeaderRegularExpression
 )
 
@@ -104,8 +114,8 @@ type JWT struct {
 	// Selector restricts the credentials by their labels; empty selects all.
 	Selector []LabelRequirement
 	Lookup   Lookup
-	// Audiences of which the token must carry one; empty with AudiencesIgnore false means that only the credential's
-	// own audiences, if any, are asked for, and that a token without any stated audience is refused.
+	// Audiences of which the token must carry one. Where there are none, AudienceMatchAny asks for the credential's own
+	// audiences alone, and refuses every token whose credential states none either.
 	Audiences       []string
 	AudienceMatch   AudienceMatch
 	TokenSources    []TokenSource
@@ -130,9 +140,13 @@ type LabelRequirement struct {
 type LabelOperator uint8
 
 const (
+	// LabelIn wants the label, with one of the values.
 	LabelIn LabelOperator = iota
+	// LabelNotIn wants no label, or one with none of the values.
 	LabelNotIn
+	// LabelExists wants the label, with any value.
 	LabelExists
+	// LabelDoesNotExist wants no label.
 	LabelDoesNotExist
 )
 
@@ -157,7 +171,9 @@ const (
 type AudienceMatch uint8
 
 const (
+	// AudienceMatchAny wants one of the stated audiences in the token.
 	AudienceMatchAny AudienceMatch = iota
+	// AudienceIgnore does not look at the token's audiences.
 	AudienceIgnore
 )
 
@@ -174,9 +190,13 @@ type TokenSource struct {
 type TokenSourceType uint8
 
 const (
-	SourceAuthorization TokenSourceType = iota // Name is the scheme, "Bearer" or another
+	// SourceAuthorization is the Authorization field; Name is the scheme, "Bearer" or another.
+	SourceAuthorization TokenSourceType = iota
+	// SourceHeader is another header field.
 	SourceHeader
+	// SourceCookie is a cookie.
 	SourceCookie
+	// SourceQuery is a query parameter.
 	SourceQuery
 )
 
@@ -184,7 +204,9 @@ const (
 type Expiration uint8
 
 const (
+	// ExpirationRequired refuses tokens without exp.
 	ExpirationRequired Expiration = iota
+	// ExpirationOptional takes them.
 	ExpirationOptional
 )
 
@@ -192,7 +214,9 @@ const (
 type ScopeMatch uint8
 
 const (
+	// ScopeMatchAll wants all of them.
 	ScopeMatchAll ScopeMatch = iota
+	// ScopeMatchAny wants one of them.
 	ScopeMatchAny
 )
 
@@ -200,7 +224,9 @@ const (
 type TokenForwarding uint8
 
 const (
+	// TokenStrip takes the token out of the request.
 	TokenStrip TokenForwarding = iota
+	// TokenPreserve leaves it where it is.
 	TokenPreserve
 )
 
@@ -226,7 +252,9 @@ type Proxy struct {
 type HostPolicy uint8
 
 const (
+	// HostPreserve sends the Host of the request.
 	HostPreserve HostPolicy = iota
+	// HostBackend sends the backend's own name.
 	HostBackend
 )
 
@@ -256,8 +284,11 @@ type Upstream struct {
 type UpstreamProtocol uint8
 
 const (
+	// UpstreamHTTP is HTTP/1.1 in clear text.
 	UpstreamHTTP UpstreamProtocol = iota
+	// UpstreamHTTPS is HTTP/2 or HTTP/1.1 over TLS, by ALPN.
 	UpstreamHTTPS
+	// UpstreamH2C is HTTP/2 in clear text, with prior knowledge.
 	UpstreamH2C
 )
 
@@ -301,7 +332,20 @@ type PrivateKeyPEM []byte
 
 const redacted = "[redacted]"
 
-func (PrivateKeyPEM) String() string               { return redacted }
-func (PrivateKeyPEM) GoString() string             { return redacted }
+// String returns a placeholder.
+func (PrivateKeyPEM) String() string { return redacted }
+
+// GoString returns a placeholder.
+func (PrivateKeyPEM) GoString() string { return redacted }
+
+// Format writes a placeholder, whatever the verb.
+func (PrivateKeyPEM) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
+
+// LogValue returns a placeholder.
+func (PrivateKeyPEM) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns a placeholder.
 func (PrivateKeyPEM) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalJSON returns a placeholder.
 func (PrivateKeyPEM) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
