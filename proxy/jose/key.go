@@ -1,0 +1,166 @@
+package jose
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	josev4 "github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Errors of Verify. They say nothing about the key or the signature.
+var (
+	// ErrAlgorithm says that the key does not permit the algorithm.
+	ErrAlgorithm = errors.New("algorithm not permitted by the key")
+	// ErrSignature says that the signature is not one of this key over this input.
+	ErrSignature = errors.New("signature does not verify")
+)
+
+// Key verifies signatures. It is immutable, safe for use by several goroutines and prints as nothing but "[redacted]".
+// Parse makes keys; the zero Key permits no algorithm.
+type Key struct {
+	// m is behind a pointer so that nothing which prints a Key inside of another value by reflection gets to the bytes.
+	m *material
+}
+
+// material is what a Key knows.
+type material struct {
+	kid        string
+	thumbprint string
+	family     family
+	methods    []method
+	// public is a *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or, for HMAC, the secret as []byte.
+	public any
+}
+
+type method struct {
+	algorithm Algorithm
+	signing   jwt.SigningMethod
+}
+
+// newKey binds a key of that family to algorithms, which all belong to the family. An empty kid becomes the thumbprint,
+// which an HMAC secret does not have: a hash of a secret that people chose lets others guess it.
+func newKey(kid string, f family, public any, algorithms []Algorithm) (*Key, error) {
+	m := &material{kid: kid, family: f, public: public, methods: make([]method, 0, len(algorithms))}
+	for _, a := range algorithms {
+		m.methods = append(m.methods, method{algorithm: a, signing: a.method()})
+	}
+	if f != familyHMAC {
+		sum, err := (&josev4.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
+		if err != nil {
+			return nil, fmt.Errorf("compute the RFC 7638 thumbprint: %w", err)
+		}
+		m.thumbprint = base64.RawURLEncoding.EncodeToString(sum)
+		if m.kid == "" {
+			m.kid = m.thumbprint
+		}
+	}
+	return &Key{m: m}, nil
+}
+
+// KID is the name of the key: the one it was given, else the JWK's kid, else the thumbprint. It is empty for an HMAC
+// secret that was given no name.
+func (k Key) KID() string {
+	if k.m == nil {
+		return ""
+	}
+	return k.m.kid
+}
+
+// Thumbprint is the RFC 7638 thumbprint by SHA-256 in base64url. It is empty for an HMAC secret.
+func (k Key) Thumbprint() string {
+	if k.m == nil {
+		return ""
+	}
+	return k.m.thumbprint
+}
+
+// Algorithms are the algorithms that the key permits, in the order of the credential's.
+func (k Key) Algorithms() []Algorithm {
+	if k.m == nil {
+		return nil
+	}
+	algorithms := make([]Algorithm, 0, len(k.m.methods))
+	for i := range k.m.methods {
+		algorithms = append(algorithms, k.m.methods[i].algorithm)
+	}
+	return algorithms
+}
+
+// Permits says whether the key may verify signatures of that algorithm.
+func (k Key) Permits(a Algorithm) bool {
+	return k.signing(a) != nil
+}
+
+func (k Key) signing(a Algorithm) jwt.SigningMethod {
+	if k.m == nil {
+		return nil
+	}
+	for i := range k.m.methods {
+		if k.m.methods[i].algorithm == a {
+			return k.m.methods[i].signing
+		}
+	}
+	return nil
+}
+
+// Verify checks that signature is this key's over signingInput (RFC 7515 section 5.2). HMACs are compared in constant
+// time. It returns ErrAlgorithm or ErrSignature.
+func (k Key) Verify(a Algorithm, signingInput string, signature []byte) error {
+	m := k.signing(a)
+	if m == nil {
+		return ErrAlgorithm
+	}
+	if len(signature) == 0 || m.Verify(signingInput, signature, k.m.public) != nil {
+		return ErrSignature
+	}
+	return nil
+}
+
+// Equal says whether both are the same key of the same name, permitting the same algorithms in the same order.
+// HMAC secrets are compared in constant time.
+func (k Key) Equal(other Key) bool {
+	if k.m == nil || other.m == nil {
+		return k.m == other.m
+	}
+	if k.m.kid != other.m.kid || k.m.family != other.m.family || !slices.Equal(k.Algorithms(), other.Algorithms()) {
+		return false
+	}
+	mine, isSecret := k.m.public.([]byte)
+	if !isSecret {
+		return k.m.thumbprint == other.m.thumbprint
+	}
+	theirs, _ := other.m.public.([]byte)
+	return subtle.ConstantTimeCompare(mine, theirs) == 1
+}
+
+const redacted = "[redacted]"
+
+// String implements fmt.Stringer and tells nothing.
+func (Key) String() string { return redacted }
+
+// GoString implements fmt.GoStringer and tells nothing.
+func (Key) GoString() string { return redacted }
+
+// LogValue implements slog.LogValuer and tells nothing.
+func (Key) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText implements encoding.TextMarshaler and tells nothing.
+func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalJSON implements json.Marshaler and tells nothing.
+func (Key) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// Format implements fmt.Formatter: a Key tells nothing whatever the verb, %x and %d included.
+func (Key) Format(f fmt.State, _ rune) {
+	_, _ = f.Write([]byte(redacted)) // fmt.State has no way to report an error
+}
+
+// clone is a copy of data, so that a Key shares no memory with the bytes it was made from.
+func clone(data []byte) []byte { return bytes.Clone(data) }
