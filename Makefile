@@ -25,6 +25,8 @@ GOLANGCI := $(TOOL) golangci-lint-kube-api-linter
 # Prints a header with the time since make started, runs the command, says how long it took.
 export OSTIARY_MAKE_START ?= $(shell date +%s)
 STEP := hack/step.sh
+# For steps that build something large in silence.
+SLOW_STEP := STEP_TICK=30 $(STEP)
 
 CHART := charts/ostiary
 
@@ -32,7 +34,7 @@ CHART := charts/ostiary
 
 .PHONY: quickstart
 quickstart: ## Build Ostiary, serve the sample manifests from a directory and print curl lines that work
-	@$(STEP) "build bin/ostiary (a few minutes with an empty Go cache)" $(MAKE) build
+	@$(SLOW_STEP) "build bin/ostiary (a few minutes with an empty Go cache)" $(MAKE) build
 	@exec bin/ostiary quickstart
 
 .PHONY: cluster
@@ -60,12 +62,12 @@ test: ## Run every test: unit and integration with -race, end to end on a real A
 .PHONY: test-unit
 test-unit: ## Run unit and integration tests with -race, shuffled, and measure coverage
 	@mkdir -p bin
-	@$(STEP) "unit and integration tests (-race; the first build takes some minutes)" hack/test-unit.sh bin/coverage.out $(TESTFLAGS)
+	@$(SLOW_STEP) "unit and integration tests (-race; the first build takes some minutes)" hack/test-unit.sh bin/coverage.out $(TESTFLAGS)
 
 .PHONY: test-e2e
 test-e2e: test-cluster ## Run the end-to-end tests against a real kube-apiserver, etcd and controller manager
 	@OSTIARY_KUBEBED=$$(hack/kubebed/build.sh) \
-		$(STEP) "end-to-end tests on a real API server" go test -count=1 -timeout=30m $(TESTFLAGS) ./test/...
+		$(SLOW_STEP) "end-to-end tests on a real API server" go test -count=1 -timeout=30m $(TESTFLAGS) ./test/...
 
 .PHONY: test-cluster
 test-cluster: ## Build the test control plane (etcd, kube-apiserver, controller manager, kubectl) once per machine
@@ -82,7 +84,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 
 .PHONY: bench
 bench: ## Run the benchmarks BENCHCOUNT (6) times each, in the form benchstat reads
-	@$(STEP) "benchmarks" go test -run='^$$' -bench=. -benchmem -count=$(BENCHCOUNT) ./proxy/... ./internal/compile/...
+	@$(SLOW_STEP) "benchmarks" go test -run='^$$' -bench=. -benchmem -count=$(BENCHCOUNT) ./proxy/... ./internal/compile/...
 
 ##@ Change
 
@@ -91,7 +93,7 @@ generate: generate-api generate-rbac generate-docs ## Regenerate everything gene
 
 .PHONY: generate-api
 generate-api:
-	@$(STEP) "deepcopy methods and CRDs" hack/generate-api.sh
+	@$(SLOW_STEP) "deepcopy methods and CRDs" hack/generate-api.sh
 
 .PHONY: generate-rbac
 generate-rbac:
@@ -100,17 +102,17 @@ generate-rbac:
 
 .PHONY: generate-docs
 generate-docs: generate-api
-	@$(STEP) "reference pages and the chart's README" hack/generate-docs.sh
+	@$(SLOW_STEP) "reference pages and the chart's README" hack/generate-docs.sh
 
 .PHONY: fmt
 fmt: ## Format Go code: gofumpt and import groups
-	@$(STEP) "format (the first run builds the linter)" $(GOLANGCI) fmt
+	@$(SLOW_STEP) "format (the first run builds the linter)" $(GOLANGCI) fmt
 
 .PHONY: lint
 lint: ## Lint Go code, the API's conventions and the chart
-	@$(STEP) "golangci-lint (the first run builds it: some minutes)" $(GOLANGCI) run ./...
+	@$(SLOW_STEP) "golangci-lint (the first run builds it: some minutes)" $(GOLANGCI) run ./...
 	@$(STEP) "kube-api-linter" $(GOLANGCI) run --config=.golangci-kal.yml ./api/...
-	@$(STEP) "helm lint" $(TOOL) helm lint --strict --quiet $(CHART)
+	@$(SLOW_STEP) "helm lint" $(TOOL) helm lint --strict --quiet $(CHART)
 
 .PHONY: tidy
 tidy: ## Tidy the go.mod of every module
