@@ -1,44 +1,123 @@
 package v1alpha1
 
-// ConditionType is the type of a condition in a status.
+// ConditionType is the type of a condition in an object's status. Every condition is a metav1.Condition whose
+// observedGeneration is the generation of the spec that was really judged.
 type ConditionType string
 
 const (
-	ConditionAccepted     ConditionType = "Accepted"
+	// ConditionAccepted says whether the spec, taken by itself and beside the other objects of its kind, is one that
+	// Ostiary takes. On every kind. Reasons: Accepted, Invalid, Conflicted, UnsupportedValue.
+	ConditionAccepted ConditionType = "Accepted"
+
+	// ConditionResolvedRefs says whether everything that the object refers to exists, holds what is needed and may be
+	// used from here. On every kind with references: all but Consumer. Reasons: ResolvedRefs, ServiceNotFound,
+	// ServiceEndpointNotFound, ConsumerNotFound, SecretNotFound, KeyNotFound, RefNotPermitted.
 	ConditionResolvedRefs ConditionType = "ResolvedRefs"
-	ConditionKeysReady    ConditionType = "KeysReady"
-	ConditionProgrammed   ConditionType = "Programmed"
-	ConditionSuspended    ConditionType = "Suspended"
+
+	// ConditionKeysReady says whether the credential has at least one key that verifies tokens. On JWTCredential.
+	// Reasons: KeysReady, NoUsableKey, InvalidKey, WeakKey, AlgorithmMismatch.
+	ConditionKeysReady ConditionType = "KeysReady"
+
+	// ConditionProgrammed says whether the replicas serve this generation of the object. Once all ready replicas do, it
+	// stays True while replicas come and go. On every kind. Reasons: Programmed, Pending, PartiallyProgrammed,
+	// ProtectionBroken.
+	ConditionProgrammed ConditionType = "Programmed"
+
+	// ConditionSuspended says whether the consumer's tokens are refused because someone asked for it; normally False.
+	// On Consumer. Reasons: Suspended, Active.
+	ConditionSuspended ConditionType = "Suspended"
 )
 
-// Reason is the machine-readable reason of a condition.
+// Reason is the machine-readable reason of a condition, and of the Event that tells of its transition.
 type Reason string
 
+// Reasons of Accepted.
 const (
-	ReasonAccepted         Reason = "Accepted"
-	ReasonInvalid          Reason = "Invalid"
-	ReasonConflicted       Reason = "Conflicted"
+	// ReasonAccepted (True): nothing is wrong with the spec. The message may still warn, for example of a match that
+	// can never win.
+	ReasonAccepted Reason = "Accepted"
+
+	// ReasonInvalid (False): the spec says something that only its use can show to be wrong, such as a regular
+	// expression that doesn't compile. The message names the field and what to write instead.
+	ReasonInvalid Reason = "Invalid"
+
+	// ReasonConflicted (False): an older object already has what this one asks for, such as a keyID, a username, a
+	// host, or every one of a Pipeline's matches. The message names the older object.
+	ReasonConflicted Reason = "Conflicted"
+
+	// ReasonUnsupportedValue (False): the spec is valid, but holds a value that this version of the controller doesn't
+	// know, which happens while CRDs are newer than the controller.
 	ReasonUnsupportedValue Reason = "UnsupportedValue"
+)
 
-	ReasonResolvedRefs            Reason = "ResolvedRefs"
-	ReasonServiceNotFound         Reason = "ServiceNotFound"
+// Reasons of ResolvedRefs.
+const (
+	// ReasonResolvedRefs (True): every reference leads to what it should.
+	ReasonResolvedRefs Reason = "ResolvedRefs"
+
+	// ReasonServiceNotFound (False): a backendRef names a Service that doesn't exist, a port that it doesn't have, or
+	// a Service without EndpointSlices of its own (type ExternalName).
+	ReasonServiceNotFound Reason = "ServiceNotFound"
+
+	// ReasonServiceEndpointNotFound (False): a Proxy policy names a ServiceEndpoint that doesn't exist or that isn't
+	// accepted.
 	ReasonServiceEndpointNotFound Reason = "ServiceEndpointNotFound"
-	ReasonConsumerNotFound        Reason = "ConsumerNotFound"
-	ReasonSecretNotFound          Reason = "SecretNotFound"
-	ReasonKeyNotFound             Reason = "KeyNotFound"
-	ReasonRefNotPermitted         Reason = "RefNotPermitted"
 
-	ReasonProgrammed          Reason = "Programmed"
-	ReasonPending             Reason = "Pending"
+	// ReasonConsumerNotFound (False): consumerRef names a Consumer that doesn't exist.
+	ReasonConsumerNotFound Reason = "ConsumerNotFound"
+
+	// ReasonSecretNotFound (False): a Secret doesn't exist.
+	ReasonSecretNotFound Reason = "SecretNotFound"
+
+	// ReasonKeyNotFound (False): a Secret exists but hasn't the entry that is asked for, or the entry is empty.
+	ReasonKeyNotFound Reason = "KeyNotFound"
+
+	// ReasonRefNotPermitted (False): a reference crosses namespaces without a ReferenceGrant in the target's namespace.
+	ReasonRefNotPermitted Reason = "RefNotPermitted"
+)
+
+// Reasons of Programmed.
+const (
+	// ReasonProgrammed (True): every ready replica serves this generation.
+	ReasonProgrammed Reason = "Programmed"
+
+	// ReasonPending (False): no replica serves this generation yet, or nothing of the object can be served; Accepted,
+	// ResolvedRefs or KeysReady then say why.
+	ReasonPending Reason = "Pending"
+
+	// ReasonPartiallyProgrammed (False): some ready replicas serve this generation; the message says how many.
 	ReasonPartiallyProgrammed Reason = "PartiallyProgrammed"
-	ReasonProtectionBroken    Reason = "ProtectionBroken"
 
-	ReasonKeysReady         Reason = "KeysReady"
-	ReasonNoUsableKey       Reason = "NoUsableKey"
-	ReasonInvalidKey        Reason = "InvalidKey"
-	ReasonWeakKey           Reason = "WeakKey"
+	// ReasonProtectionBroken (False): the Pipeline keeps its matches and answers 503, because what protects it can't be
+	// built. It is never served without its protection, and its requests never fall through to another Pipeline.
+	ReasonProtectionBroken Reason = "ProtectionBroken"
+)
+
+// Reasons of KeysReady.
+const (
+	// ReasonKeysReady (True): at least one key verifies tokens. The message names keys that don't.
+	ReasonKeysReady Reason = "KeysReady"
+
+	// ReasonNoUsableKey (False): no Secret holds a key at all; tokens of the credential are refused with 401.
+	ReasonNoUsableKey Reason = "NoUsableKey"
+
+	// ReasonInvalidKey (False): a Secret's entry isn't a key in the format asked for, or is of a kind that can't verify
+	// tokens.
+	ReasonInvalidKey Reason = "InvalidKey"
+
+	// ReasonWeakKey (False): the key is too short: RSA needs 2048 bits, HMAC as many bits as its hash (RFC 7518
+	// section 3.2).
+	ReasonWeakKey Reason = "WeakKey"
+
+	// ReasonAlgorithmMismatch (False): the key is good, but none of the credential's algorithms can use it.
 	ReasonAlgorithmMismatch Reason = "AlgorithmMismatch"
+)
 
+// Reasons of Suspended.
+const (
+	// ReasonSuspended (True): spec.suspend is true; tokens of all credentials of the consumer are refused with 401.
 	ReasonSuspended Reason = "Suspended"
-	ReasonActive    Reason = "Active"
+
+	// ReasonActive (False): the consumer isn't suspended.
+	ReasonActive Reason = "Active"
 )

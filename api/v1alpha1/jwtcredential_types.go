@@ -4,15 +4,34 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JWTCredential ties keys to a Consumer.
+// JWTCredential ties verification keys to a Consumer: a token that a Pipeline's lookup leads to this credential, and that
+// one of its keys verifies, is the Consumer's. The keys are in Secrets; replacing a Secret's value switches the key.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=jwtcredentials,scope=Namespaced,shortName=jwtc,categories=ostiary
+// +kubebuilder:printcolumn:name="Consumer",type=string,JSONPath=`.spec.consumerRef.name`
+// +kubebuilder:printcolumn:name="Key ID",type=string,JSONPath=`.spec.keyID`,description="What tokens carry to be looked up; the object's name when empty"
+// +kubebuilder:printcolumn:name="Algorithms",type=string,JSONPath=`.spec.algorithms`,priority=1
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Keys Ready",type=string,JSONPath=`.status.conditions[?(@.type=="KeysReady")].status`
+// +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.keyID) ? self.spec.keyID : self.metadata.name) == (has(oldSelf.spec.keyID) ? oldSelf.spec.keyID : oldSelf.metadata.name)",message="keyID is immutable (it defaults to metadata.name): create another JWTCredential instead",fieldPath=".spec.keyID"
 type JWTCredential struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.TypeMeta `json:",inline"`
 
-	Spec   JWTCredentialSpec   `json:"spec"`
-	Status JWTCredentialStatus `json:"status,omitempty"`
+	// metadata is the standard object's metadata. The labels are what a Pipeline's credentials.selector selects by.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec describes the keys and what their tokens may do.
+	// +required
+	Spec JWTCredentialSpec `json:"spec"`
+
+	// status is what the controller observed.
+	// +optional
+	Status JWTCredentialStatus `json:"status,omitzero"`
 }
 
 // JWTCredentialList is a list of JWTCredentials.
@@ -20,46 +39,176 @@ type JWTCredential struct {
 // +kubebuilder:object:root=true
 type JWTCredentialList struct {
 	metav1.TypeMeta `json:",inline"`
-	metav1.ListMeta `json:"metadata,omitempty"`
+	metav1.ListMeta `json:"metadata,omitzero"`
 
 	Items []JWTCredential `json:"items"`
 }
 
-// Algorithm is a JWS signature algorithm (RFC 7518 section 3.1, RFC 8037).
+// Algorithm is a JWS signature algorithm (RFC 7518 section 3.1, RFC 8037). There is no "none".
+//
+// +kubebuilder:validation:Enum=HS256;HS384;HS512;RS256;RS384;RS512;PS256;PS384;PS512;ES256;ES384;ES512;EdDSA
 type Algorithm string
 
+const (
+	// AlgorithmHS256 is HMAC with SHA-256; the secret has at least 32 bytes.
+	AlgorithmHS256 Algorithm = "HS256"
+	// AlgorithmHS384 is HMAC with SHA-384; the secret has at least 48 bytes.
+	AlgorithmHS384 Algorithm = "HS384"
+	// AlgorithmHS512 is HMAC with SHA-512; the secret has at least 64 bytes.
+	AlgorithmHS512 Algorithm = "HS512"
+	// AlgorithmRS256 is RSASSA-PKCS1-v1_5 with SHA-256; the key has at least 2048 bits.
+	AlgorithmRS256 Algorithm = "RS256"
+	// AlgorithmRS384 is RSASSA-PKCS1-v1_5 with SHA-384; the key has at least 2048 bits.
+	AlgorithmRS384 Algorithm = "RS384"
+	// AlgorithmRS512 is RSASSA-PKCS1-v1_5 with SHA-512; the key has at least 2048 bits.
+	AlgorithmRS512 Algorithm = "RS512"
+	// AlgorithmPS256 is RSASSA-PSS with SHA-256; the key has at least 2048 bits.
+	AlgorithmPS256 Algorithm = "PS256"
+	// AlgorithmPS384 is RSASSA-PSS with SHA-384; the key has at least 2048 bits.
+	AlgorithmPS384 Algorithm = "PS384"
+	// AlgorithmPS512 is RSASSA-PSS with SHA-512; the key has at least 2048 bits.
+	AlgorithmPS512 Algorithm = "PS512"
+	// AlgorithmES256 is ECDSA on the curve P-256 with SHA-256.
+	AlgorithmES256 Algorithm = "ES256"
+	// AlgorithmES384 is ECDSA on the curve P-384 with SHA-384.
+	AlgorithmES384 Algorithm = "ES384"
+	// AlgorithmES512 is ECDSA on the curve P-521 with SHA-512.
+	AlgorithmES512 Algorithm = "ES512"
+	// AlgorithmEdDSA is EdDSA on the curve Ed25519 (RFC 8037).
+	AlgorithmEdDSA Algorithm = "EdDSA"
+)
+
 // JWTCredentialSpec describes keys and what their tokens may do.
+//
+// +kubebuilder:validation:XValidation:rule="self.algorithms.exists(a, a.startsWith('HS')) || !self.keys.exists(k, has(k.format) && k.format == 'Octets')",message="format Octets is a shared secret: use it with the algorithms HS256, HS384 or HS512, or choose the format of a public key (PEM, JWK, JWKS)",fieldPath=".keys"
+// +kubebuilder:validation:XValidation:rule="!self.algorithms.exists(a, a.startsWith('HS')) || !self.keys.exists(k, has(k.format) && k.format == 'PEM')",message="format PEM is a public key: use it with RS, PS, ES or EdDSA algorithms, or choose the format of a shared secret (Octets, JWK, JWKS)",fieldPath=".keys"
 type JWTCredentialSpec struct {
-	ConsumerRef LocalObjectReference `json:"consumerRef"`     // immutable
-	KeyID       string               `json:"keyID,omitempty"` // unique in the namespace (oldest wins); immutable; default metadata.name
-	Issuer      string               `json:"issuer,omitempty"`
-	Algorithms  []Algorithm          `json:"algorithms"`
-	Audiences   []string             `json:"audiences,omitempty"`
-	Scopes      []string             `json:"scopes,omitempty"`
-	Keys        []CredentialKey      `json:"keys"` // map by name, 1..8
-	Suspend     *bool                `json:"suspend,omitempty"`
+	// consumerRef names the Consumer that the tokens stand for. Immutable.
+	// +required
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="consumerRef is immutable: create another JWTCredential instead"
+	ConsumerRef LocalObjectReference `json:"consumerRef"`
+
+	// keyID is what a token must carry to be looked up here, in the claim that the Pipeline's credentials.lookup names
+	// (`sub` by default); where the lookup is by the header `kid`, the keys' own kids are used instead. Unique in the
+	// namespace: of several credentials with one keyID the oldest is accepted. Defaults to metadata.name.
+	// 1 to 253 visible ASCII characters; URLs are fine. Immutable.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!-~]+$')",message="must be visible ASCII characters without spaces, as in the token's claim"
+	KeyID string `json:"keyID,omitempty"`
+
+	// issuer is what the token's `iss` must be, compared exactly (RFC 7519 section 4.1.1). Absent: `iss` isn't looked
+	// at. 1 to 512 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Issuer string `json:"issuer,omitempty"`
+
+	// algorithms are the signature algorithms that tokens may use. They are a property of the credential, never of the
+	// token: a token with another `alg` is refused before any key is tried. HMAC algorithms (HS256, HS384, HS512) can't
+	// be mixed with others, so that a public key can never be taken for a shared secret. 1 to 10 items.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:XValidation:rule="self.all(a, a.startsWith('HS')) || !self.exists(a, a.startsWith('HS'))",message="HMAC algorithms (HS256, HS384, HS512) can't be mixed with others: use one JWTCredential for shared secrets and another for public keys"
+	Algorithms []Algorithm `json:"algorithms"`
+
+	// audiences of which the token's `aud` must name at least one, in addition to what the Pipeline's policy asks for.
+	// Absent: the credential asks for none. At most 16 items of 1 to 512 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	Audiences []string `json:"audiences,omitempty"`
+
+	// scopes limit what tokens of this credential may do, whatever they say: a token's own scopes are limited to these,
+	// and a token that names none has these and its consumer's. Absent: the credential doesn't limit scopes.
+	// At most 64 scopes of 1 to 128 characters (RFC 6749 section 3.3).
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!#-\\[\\]-~]+$')",message="a scope must be visible ASCII characters without spaces, quotes and backslashes (RFC 6749): write several scopes as several list items"
+	Scopes []string `json:"scopes,omitempty"`
+
+	// keys are where the verification keys are. A token's `kid` selects among them; a token without one is tried
+	// against all. Several keys serve a rotation: add the next one before tokens are signed with it. 1 to 8 items with
+	// unique names.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Keys []CredentialKey `json:"keys"`
+
+	// suspend refuses the tokens of this credential, at once. Defaults to false.
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"`
 }
 
 // KeyFormat is the way a key is written.
+//
+// +kubebuilder:validation:Enum=Auto;JWKS;JWK;PEM;Octets
 type KeyFormat string
 
 const (
-	KeyFormatAuto   KeyFormat = "Auto"
-	KeyFormatJWKS   KeyFormat = "JWKS"
-	KeyFormatJWK    KeyFormat = "JWK"
-	KeyFormatPEM    KeyFormat = "PEM"
+	// KeyFormatAuto looks at the value: PEM armour, then a JSON Web Key or set, else octets where the algorithms are
+	// HMAC.
+	KeyFormatAuto KeyFormat = "Auto"
+
+	// KeyFormatJWKS is a JSON Web Key Set (RFC 7517 section 5). Members of an unknown type are skipped.
+	KeyFormatJWKS KeyFormat = "JWKS"
+
+	// KeyFormatJWK is one JSON Web Key (RFC 7517 section 4).
+	KeyFormatJWK KeyFormat = "JWK"
+
+	// KeyFormatPEM is a public key (SPKI or PKCS#1) or an X.509 certificate in PEM.
+	KeyFormatPEM KeyFormat = "PEM"
+
+	// KeyFormatOctets is a shared secret for HMAC, taken byte for byte: a trailing newline is part of it.
 	KeyFormatOctets KeyFormat = "Octets"
 )
 
 // CredentialKey is one source of keys.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.kid) || !has(self.format) || self.format != 'JWKS'",message="kid can't be set with format JWKS, whose members carry their own: remove kid, or choose the format JWK",fieldPath=".kid"
 type CredentialKey struct {
-	Name         string             `json:"name"`
-	KID          string             `json:"kid,omitempty"`
+	// name tells the keys of the credential apart, in messages and in updates. 1 to 63 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be lower-case letters, digits and \"-\", such as current or 2027-01"
+	Name string `json:"name"`
+
+	// kid is what the header `kid` of a token must be to select this key. Defaults to the JSON Web Key's own `kid`, else
+	// to the key's thumbprint (RFC 7638). Not with format JWKS. 1 to 253 visible ASCII characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!-~]+$')",message="must be visible ASCII characters without spaces, as in the token's header"
+	KID string `json:"kid,omitempty"`
+
+	// secretKeyRef names the Secret and its entry that hold the key. The Secret may be of any type; of a
+	// kubernetes.io/tls Secret use tls.crt, its private key is not needed. A new value switches the key at once; a
+	// deleted Secret or entry takes the key away.
+	// +required
 	SecretKeyRef SecretKeyReference `json:"secretKeyRef"`
-	Format       KeyFormat          `json:"format,omitempty"` // default Auto
+
+	// format is the way the key is written: Auto, JWKS, JWK, PEM or Octets. Defaults to Auto.
+	// +optional
+	Format KeyFormat `json:"format,omitempty"`
 }
 
 // JWTCredentialStatus is what the controller observed.
 type JWTCredentialStatus struct {
+	// conditions are the latest observations: Accepted, ResolvedRefs, KeysReady and Programmed. At most 8.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

@@ -7,12 +7,31 @@ import (
 // Pipeline says which requests it takes (apiEndpoints) and what happens to them (policies, in order).
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=pipelines,scope=Namespaced,shortName=opl,categories=ostiary
+// +kubebuilder:printcolumn:name="Class",type=string,JSONPath=`.spec.ingressClassName`
+// +kubebuilder:printcolumn:name="Hosts",type=string,JSONPath=`.spec.apiEndpoints[*].hosts`,description="Hosts of the first apiEndpoint that names any"
+// +kubebuilder:printcolumn:name="Policies",type=string,JSONPath=`.spec.policies[*].type`,priority=1
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Resolved",type=string,JSONPath=`.status.conditions[?(@.type=="ResolvedRefs")].status`
+// +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].reason`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Pipeline struct {
-	metav1.TypeMeta   `json:",inline"`
-	metav1.ObjectMeta `json:"metadata,omitempty"`
+	metav1.TypeMeta `json:",inline"`
 
-	Spec   PipelineSpec   `json:"spec"`
-	Status PipelineStatus `json:"status,omitempty"`
+	// metadata is the standard object's metadata. Where two Pipelines ask for the same requests, the one with the older
+	// creationTimestamp has them.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what a user wants of the Pipeline.
+	// +required
+	Spec PipelineSpec `json:"spec"`
+
+	// status is what the controller observed.
+	// +optional
+	Status PipelineStatus `json:"status,omitzero"`
 }
 
 // PipelineList is a list of Pipelines.
@@ -20,218 +39,343 @@ type Pipeline struct {
 // +kubebuilder:object:root=true
 type PipelineList struct {
 	metav1.TypeMeta `json:",inline"`
-	metav1.ListMeta `json:"metadata,omitempty"`
+	metav1.ListMeta `json:"metadata,omitzero"`
 
 	Items []Pipeline `json:"items"`
 }
 
 // PipelineSpec is what a user wants of a Pipeline.
+//
+// +kubebuilder:validation:XValidation:rule="self.policies.exists(p, p.type == 'JWT') || !self.apiEndpoints.exists(e, has(e.scopes) && size(e.scopes) > 0)",message="apiEndpoints[].scopes needs a policy of type JWT: only a verified token has scopes",fieldPath=".apiEndpoints"
 type PipelineSpec struct {
-	// ingressClassName ...; absent: the cluster's default IngressClass, where that is ours.
+	// ingressClassName names the IngressClass whose controller serves the Pipeline. Absent: the cluster's default
+	// IngressClass. In file mode every Pipeline is served where no IngressClass is given. 1 to 253 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the metadata.name of an IngressClass: lower-case letters, digits, \"-\" and \".\""
 	IngressClassName *string `json:"ingressClassName,omitempty"`
 
+	// tls names the certificates for hosts, chosen by SNI. A missing or broken Secret fails the handshake for its hosts;
+	// there is no default certificate. Each host in one item only. At most 16 items.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(t, t.hosts.all(h, self.exists_one(u, h in u.hosts)))",message="tls names a host in two items: leave one certificate for each host"
 	TLS []PipelineTLS `json:"tls,omitempty"`
 
-	// insecure; default Redirect when tls is set, else Serve.
+	// insecure says what happens to a request that comes in clear text, before any policy: Redirect, Refuse or Serve.
+	// Defaults to Redirect when tls is set, else to Serve; served tokens can be read on the way, which the Accepted
+	// condition's message then says.
+	// +optional
 	Insecure InsecurePolicy `json:"insecure,omitempty"`
 
+	// apiEndpoints are the requests that the Pipeline takes: those that match at least one item. 1 to 16 items with
+	// unique names.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
 	APIEndpoints []APIEndpoint `json:"apiEndpoints"`
-	Policies     []Policy      `json:"policies"`
+
+	// policies are what happens to a request, in this order: at most one JWT, then exactly one Proxy or Terminate.
+	// 1 to 16 items with unique names.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(p, self.exists_one(q, q.name == p.name))",message="policies must have unique names: rename one of them"
+	// +kubebuilder:validation:XValidation:rule="self.filter(p, p.type == 'JWT').size() <= 1",message="policies can hold at most one policy of type JWT: merge them, or use two Pipelines"
+	// +kubebuilder:validation:XValidation:rule="self.exists_one(p, p.type in ['Proxy', 'Terminate'])",message="policies must hold exactly one policy of type Proxy or Terminate, which answers the request"
+	// +kubebuilder:validation:XValidation:rule="self.size() == 0 || !self.exists_one(p, p.type in ['Proxy', 'Terminate']) || self[self.size() - 1].type in ['Proxy', 'Terminate']",message="the policy of type Proxy or Terminate must be the last: move it behind the policy of type JWT"
+	Policies []Policy `json:"policies"`
 }
 
 // InsecurePolicy says what happens to a clear-text request.
+//
+// +kubebuilder:validation:Enum=Redirect;Refuse;Serve
 type InsecurePolicy string
 
 const (
+	// InsecureRedirect answers 308 with the same URL as https.
 	InsecureRedirect InsecurePolicy = "Redirect"
-	InsecureRefuse   InsecurePolicy = "Refuse"
-	InsecureServe    InsecurePolicy = "Serve"
+
+	// InsecureRefuse answers 403.
+	InsecureRefuse InsecurePolicy = "Refuse"
+
+	// InsecureServe serves the request as if it had come over TLS.
+	InsecureServe InsecurePolicy = "Serve"
 )
 
 // PipelineTLS names the certificate for some hosts.
 type PipelineTLS struct {
-	Hosts      []string `json:"hosts"`
-	SecretName string   `json:"secretName"`
+	// hosts for which the certificate is served: lower-case DNS names, or "*." and a name for exactly one more label.
+	// 1 to 16 items of at most 253 characters.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^(\\*\\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$') && !self.matches(r'(^|\\.)[0-9]+$')",message="a host must be a lower-case DNS name such as api.example.com, or \"*.\" and a name such as *.example.com; IP addresses and ports can't be given"
+	Hosts []string `json:"hosts"`
+
+	// secretName is the metadata.name of a Secret of type kubernetes.io/tls in the Pipeline's namespace.
+	// 1 to 253 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must be the metadata.name of a Secret: lower-case letters, digits, \"-\" and \".\""
+	SecretName string `json:"secretName"`
 }
 
-// APIEndpoint is a set of requests.
+// APIEndpoint is a set of requests: those that match a host, a path, a method and all headers.
 type APIEndpoint struct {
-	Name    string        `json:"name"`
-	Hosts   []string      `json:"hosts,omitempty"`
-	Paths   []PathMatch   `json:"paths,omitempty"` // absent: PathPrefix /
-	Methods []string      `json:"methods,omitempty"`
+	// name tells the apiEndpoints of the Pipeline apart, in messages, logs and updates. 1 to 63 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be lower-case letters, digits and \"-\", such as public"
+	Name string `json:"name"`
+
+	// hosts are compared with the request's host, without its port: lower-case DNS names, or "*." and a name for exactly
+	// one more label. An exact host wins over a wildcard, a wildcard over any. Absent: any host. At most 16 items of at
+	// most 253 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^(\\*\\.)?[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$')",message="a host must be a lower-case DNS name such as api.example.com, or \"*.\" and a name such as *.example.com, without a port"
+	// +kubebuilder:validation:items:XValidation:rule="!self.matches(r'(^|\\.)[0-9]+$')",message="a host can't be an IP address: leave hosts out to take requests for any host, IP addresses among them"
+	Hosts []string `json:"hosts,omitempty"`
+
+	// paths are compared with the canonical path of the request: Exact wins over RegularExpression, that over the
+	// longest PathPrefix. Absent: every path. At most 16 items.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(p, self.exists_one(q, q.value == p.value && (has(q.type) ? q.type : 'PathPrefix') == (has(p.type) ? p.type : 'PathPrefix')))",message="paths has an item twice: remove one of them"
+	Paths []PathMatch `json:"paths,omitempty"`
+
+	// methods are compared with the request's method. A request whose path matches and whose method doesn't is answered
+	// 405. Absent: every method. At most 16 items of at most 32 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=32
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[A-Z][A-Z0-9-]*$') && self != 'CONNECT'",message="a method must be in upper case, such as GET; CONNECT can't be routed"
+	Methods []string `json:"methods,omitempty"`
+
+	// headers must all match. A request that has the path and method but not the headers is offered to the next less
+	// specific path of the same host. Absent: headers aren't looked at. At most 8 items; names are compared without case.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(g, g.name.lowerAscii() == h.name.lowerAscii()))",message="headers names a header twice: header names are compared without case"
 	Headers []HeaderMatch `json:"headers,omitempty"`
-	Scopes  []string      `json:"scopes,omitempty"`
+
+	// scopes must all be among the caller's effective scopes, else the request is answered 403 insufficient_scope. Needs
+	// a policy of type JWT. Absent: none. At most 64 scopes of 1 to 128 characters (RFC 6749 section 3.3).
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!#-\\[\\]-~]+$')",message="a scope must be visible ASCII characters without spaces, quotes and backslashes (RFC 6749): write several scopes as several list items"
+	Scopes []string `json:"scopes,omitempty"`
 }
 
 // PathMatchType is a way to compare a path.
+//
+// +kubebuilder:validation:Enum=Exact;PathPrefix;RegularExpression
 type PathMatchType string
 
 const (
-	PathMatchExact             PathMatchType = "Exact"
-	PathMatchPathPrefix        PathMatchType = "PathPrefix"
+	// PathMatchExact takes the path that equals the value.
+	PathMatchExact PathMatchType = "Exact"
+
+	// PathMatchPathPrefix takes the paths that begin with the value by whole segments: /orders takes /orders and
+	// /orders/7, not /orders2.
+	PathMatchPathPrefix PathMatchType = "PathPrefix"
+
+	// PathMatchRegularExpression takes the paths that the value, an RE2 expression, matches as a whole.
 	PathMatchRegularExpression PathMatchType = "RegularExpression"
 )
 
-// PathMatch compares the canonical path.
+// PathMatch compares the canonical path of a request: dot segments resolved, empty segments merged, parameters
+// (";...") left out, unreserved characters unescaped.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || self.value.startsWith('/')",message="a path must start with \"/\", such as /orders",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || !self.value.matches(r'[?#]')",message="a path takes no query (\"?\") and no fragment (\"#\"): leave it out",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || !self.value.matches(r'(//|/\\.\\.?(/|$))')",message="a path takes no empty segments (\"//\") and no dot segments (\"/./\", \"/../\"): write the path that they lead to",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || !self.value.contains(';')",message="a path takes no parameters (\";\"): they are left out of the path that is compared",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || !self.value.contains('*')",message="a path takes no \"*\": use type PathPrefix and leave it out, or type RegularExpression",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || !self.value.matches(r'%(2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]|25)')",message="a path takes no encoded slash, backslash, control character or percent sign: requests with one are refused",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || !self.value.matches(r'%(4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe]|3[0-9]|2[DdEe])')",message="a path takes no encoded letters, digits, \"-\", \".\", \"_\" and \"~\": write the characters themselves",fieldPath=".value"
+// +kubebuilder:validation:XValidation:rule="(has(self.type) && self.type == 'RegularExpression') || self.value.matches(r'^([/?#;*A-Za-z0-9._~!$&()+,=:@-]|\\x27|%[0-9A-F]{2}|%(2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]|25))*$')",message="a path must be written as in a request: other characters percent-encoded in upper case, such as %20 and %C3%A9",fieldPath=".value"
 type PathMatch struct {
-	Type  PathMatchType `json:"type"` // default PathPrefix
-	Value string        `json:"value"`
+	// type is the way to compare: Exact, PathPrefix or RegularExpression. Defaults to PathPrefix.
+	// +optional
+	Type PathMatchType `json:"type,omitempty"`
+
+	// value is what the canonical path is compared with: a path in canonical form, or an RE2 expression that must match
+	// the whole path. 1 to 1024 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Value string `json:"value"`
 }
 
 // HeaderMatchType is a way to compare a header.
+//
+// +kubebuilder:validation:Enum=Exact;RegularExpression
 type HeaderMatchType string
 
 const (
-	HeaderMatchExact             HeaderMatchType = "Exact"
+	// HeaderMatchExact takes the value that equals the one given, case and all.
+	HeaderMatchExact HeaderMatchType = "Exact"
+
+	// HeaderMatchRegularExpression takes the values that the one given, an RE2 expression, matches as a whole.
 	HeaderMatchRegularExpression HeaderMatchType = "RegularExpression"
 )
 
-// HeaderMatch compares a request header.
+// HeaderMatch compares a request header. Several lines of one header are joined by ", " first.
 type HeaderMatch struct {
-	Type  HeaderMatchType `json:"type,omitempty"` // default Exact
-	Name  string          `json:"name"`
-	Value string          `json:"value"`
+	// type is the way to compare: Exact or RegularExpression. Defaults to Exact.
+	// +optional
+	Type HeaderMatchType `json:"type,omitempty"`
+
+	// name of the header, compared without case. Not a header that is about the connection, nor one that Ostiary
+	// removes from every request. 1 to 128 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[A-Za-z0-9!#$%&*+.^|~-]+$')",message="must be the name of a header, such as x-api-version; \"_\" can't be matched on, headers with it are removed"
+	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'host'",message="host can't be matched as a header: use hosts"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['connection', 'content-length', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding'])",message="a header that is about the connection can't be matched on: choose another"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer', 'eg-consumer-id'])",message="an identity header can't be matched on: it is removed from every request, then set for the upstream"
+	Name string `json:"name"`
+
+	// value is what the header is compared with: the value itself, or an RE2 expression that must match the whole value.
+	// 1 to 1024 printable ASCII characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!-~]([ -~]*[!-~])?$')",message="must be printable ASCII characters without a space at either end, as header values are"
+	Value string `json:"value"`
 }
 
 // PolicyType is the discriminator of Policy.
+//
+// +kubebuilder:validation:Enum=JWT;Proxy;Terminate
 type PolicyType string
 
 const (
-	PolicyJWT       PolicyType = "JWT"
-	PolicyProxy     PolicyType = "Proxy"
+	// PolicyJWT verifies a JSON Web Token.
+	PolicyJWT PolicyType = "JWT"
+
+	// PolicyProxy forwards the request to a ServiceEndpoint.
+	PolicyProxy PolicyType = "Proxy"
+
+	// PolicyTerminate answers the request without an upstream.
 	PolicyTerminate PolicyType = "Terminate"
 )
 
-// Policy is one step of a Pipeline.
+// Policy is one step of a Pipeline: a type and the member of the same name.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'JWT' || has(self.jwt)",message="jwt is required when type is JWT; jwt: {} takes the defaults",fieldPath=".jwt"
+// +kubebuilder:validation:XValidation:rule="self.type == 'JWT' || !has(self.jwt)",message="jwt can only be set when type is JWT",fieldPath=".jwt"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Proxy' || has(self.proxy)",message="proxy is required when type is Proxy",fieldPath=".proxy"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Proxy' || !has(self.proxy)",message="proxy can only be set when type is Proxy",fieldPath=".proxy"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Terminate' || has(self.terminate)",message="terminate is required when type is Terminate",fieldPath=".terminate"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Terminate' || !has(self.terminate)",message="terminate can only be set when type is Terminate",fieldPath=".terminate"
 type Policy struct {
-	Name      string           `json:"name"`
-	Type      PolicyType       `json:"type"`
-	JWT       *JWTPolicy       `json:"jwt,omitempty"`
-	Proxy     *ProxyPolicy     `json:"proxy,omitempty"`
+	// name tells the policies of the Pipeline apart, in messages and logs. 1 to 63 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be lower-case letters, digits and \"-\", such as auth"
+	Name string `json:"name"`
+
+	// type says which member is set: JWT, Proxy or Terminate.
+	// +required
+	// +unionDiscriminator
+	Type PolicyType `json:"type"`
+
+	// jwt verifies a JSON Web Token, with type JWT; requests without a valid one are refused. Every field has a
+	// default: {} takes the tokens of all JWTCredentials of the namespace.
+	// +optional
+	JWT *JWTPolicy `json:"jwt,omitempty"`
+
+	// proxy forwards the request to a ServiceEndpoint, with type Proxy.
+	// +optional
+	Proxy *ProxyPolicy `json:"proxy,omitempty"`
+
+	// terminate answers the request without an upstream, with type Terminate.
+	// +optional
 	Terminate *TerminatePolicy `json:"terminate,omitempty"`
 }
 
-// JWTPolicy verifies a JSON Web Token.
-type JWTPolicy struct {
-	Credentials         *JWTCredentials     `json:"credentials,omitempty"`
-	Audiences           []string            `json:"audiences,omitempty"`
-	AudienceMatchPolicy AudienceMatchPolicy `json:"audienceMatchPolicy,omitempty"`
-	TokenSources        []TokenSource       `json:"tokenSources,omitempty"`
-	MaxTokenBytes       *int32              `json:"maxTokenBytes,omitempty"`
-	ClockSkew           *metav1.Duration    `json:"clockSkew,omitempty"`
-	RequireExpiration   RequireExpiration   `json:"requireExpiration,omitempty"`
-	RequiredScopes      []string            `json:"requiredScopes,omitempty"`
-	ScopeMatchPolicy    ScopeMatchPolicy    `json:"scopeMatchPolicy,omitempty"`
-	Forwarding          *TokenForwarding    `json:"forwarding,omitempty"`
-	ErrorResponse       *ErrorResponse      `json:"errorResponse,omitempty"`
+// ProxyPolicy forwards the request to a ServiceEndpoint.
+type ProxyPolicy struct {
+	// serviceEndpointRef names the ServiceEndpoint.
+	// +required
+	ServiceEndpointRef LocalObjectReference `json:"serviceEndpointRef"`
+
+	// host says which Host the upstream sees: Preserve or Backend. Defaults to Preserve for a ServiceEndpoint with
+	// backendRefs, and to Backend for one with urls.
+	// +optional
+	Host HostPolicy `json:"host,omitempty"`
 }
 
-// JWTCredentials selects the credentials whose tokens a Pipeline takes.
-type JWTCredentials struct {
-	Selector *metav1.LabelSelector `json:"selector,omitempty"` // absent: every JWTCredential of the namespace
-	Lookup   *CredentialLookup     `json:"lookup,omitempty"`
-}
-
-// CredentialLookupType says where the token names its credential.
-type CredentialLookupType string
-
-const (
-	LookupClaim  CredentialLookupType = "Claim"
-	LookupHeader CredentialLookupType = "Header"
-)
-
-// CredentialLookup says what in the token names the credential.
-type CredentialLookup struct {
-	Type CredentialLookupType `json:"type"`
-	Name string               `json:"name"` // claim name; for Header only "kid"
-}
-
-type AudienceMatchPolicy string
-
-const (
-	AudienceMatchAny    AudienceMatchPolicy = "MatchAny"
-	AudienceMatchIgnore AudienceMatchPolicy = "Ignore"
-)
-
-type TokenSourceType string
-
-const (
-	TokenSourceBearer              TokenSourceType = "Bearer"
-	TokenSourceAuthorizationScheme TokenSourceType = "AuthorizationScheme"
-	TokenSourceHeader              TokenSourceType = "Header"
-	TokenSourceCookie              TokenSourceType = "Cookie"
-	TokenSourceQuery               TokenSourceType = "Query"
-)
-
-// TokenSource is a place of the request where a token may be.
-type TokenSource struct {
-	Type   TokenSourceType `json:"type"`
-	Name   string          `json:"name,omitempty"`
-	Prefix string          `json:"prefix,omitempty"` // Header only
-}
-
-type RequireExpiration string
-
-const (
-	ExpirationRequired RequireExpiration = "Required"
-	ExpirationOptional RequireExpiration = "Optional"
-)
-
-type ScopeMatchPolicy string
-
-const (
-	ScopeMatchAll ScopeMatchPolicy = "All"
-	ScopeMatchAny ScopeMatchPolicy = "Any"
-)
-
-type TokenForwardingMode string
-
-const (
-	TokenStrip    TokenForwardingMode = "Strip"
-	TokenPreserve TokenForwardingMode = "Preserve"
-)
-
-// TokenForwarding says what of the token reaches the upstream.
-type TokenForwarding struct {
-	Token TokenForwardingMode `json:"token,omitempty"`
-}
-
-type ErrorDetail string
-
-const (
-	ErrorDetailStandard ErrorDetail = "Standard"
-	ErrorDetailReason   ErrorDetail = "Reason"
-	ErrorDetailNone     ErrorDetail = "None"
-)
-
-// ErrorResponse shapes the answer to a refused request.
-type ErrorResponse struct {
-	Realm  string      `json:"realm,omitempty"` // default: the Pipeline's name
-	Detail ErrorDetail `json:"detail,omitempty"`
-}
-
+// HostPolicy says which Host the upstream sees.
+//
+// +kubebuilder:validation:Enum=Preserve;Backend
 type HostPolicy string
 
 const (
+	// HostPreserve is the client's Host.
 	HostPreserve HostPolicy = "Preserve"
-	HostBackend  HostPolicy = "Backend"
+
+	// HostBackend is the URL's host and port, or NAME.NAMESPACE.svc and the port of the Service.
+	HostBackend HostPolicy = "Backend"
 )
 
-// ProxyPolicy forwards the request to a ServiceEndpoint.
-type ProxyPolicy struct {
-	ServiceEndpointRef LocalObjectReference `json:"serviceEndpointRef"`
-	Host               HostPolicy           `json:"host,omitempty"` // default Preserve for backendRefs, Backend for urls
-}
-
 // TerminatePolicy answers the request without an upstream.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.body) || !(self.statusCode in [204, 205, 304])",message="body can't be set with statusCode 204, 205 and 304, which have none: leave it out",fieldPath=".body"
+// +kubebuilder:validation:XValidation:rule="!has(self.contentType) || has(self.body)",message="contentType needs a body: set body, or leave contentType out",fieldPath=".contentType"
 type TerminatePolicy struct {
-	StatusCode  int32  `json:"statusCode"`
-	Body        string `json:"body,omitempty"`
+	// statusCode of the response, 200 to 599.
+	// +required
+	// +kubebuilder:validation:Minimum=200
+	// +kubebuilder:validation:Maximum=599
+	StatusCode int32 `json:"statusCode"`
+
+	// body of the response. Absent: none. 1 to 16384 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	Body string `json:"body,omitempty"`
+
+	// contentType of the body. Defaults to "text/plain; charset=utf-8". 1 to 128 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *; *[!-:<-~]+)*$')",message="must be a media type such as application/json or text/html; charset=utf-8"
 	ContentType string `json:"contentType,omitempty"`
 }
 
 // PipelineStatus is what the controller observed.
 type PipelineStatus struct {
+	// conditions are the latest observations: Accepted, ResolvedRefs and Programmed. At most 8.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

@@ -1,0 +1,272 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// JWTPolicy verifies a JSON Web Token (RFC 7519) and refuses requests without a valid one. The token names a
+// JWTCredential; that credential's keys alone verify it, and its Consumer is the caller.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.audiences) || size(self.audiences) == 0 || !has(self.audienceMatchPolicy) || self.audienceMatchPolicy != 'Ignore'",message="audiences can't be set with audienceMatchPolicy Ignore: leave one of them out",fieldPath=".audiences"
+type JWTPolicy struct {
+	// credentials selects the JWTCredentials whose tokens are taken. Absent: all of the Pipeline's namespace, looked up
+	// by the claim `sub`.
+	// +optional
+	Credentials *JWTCredentials `json:"credentials,omitempty"`
+
+	// audiences of which the token's `aud` must name at least one (RFC 7519 section 4.1.3); a credential may ask for
+	// more. Where neither asks for any, all tokens are refused, unless audienceMatchPolicy is Ignore. At most 16 items
+	// of 1 to 512 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=512
+	Audiences []string `json:"audiences,omitempty"`
+
+	// audienceMatchPolicy says whether the token's `aud` is looked at: MatchAny or Ignore. Defaults to MatchAny.
+	// +optional
+	AudienceMatchPolicy AudienceMatchPolicy `json:"audienceMatchPolicy,omitempty"`
+
+	// tokenSources are the places of the request where the token may be. A request with tokens in several of them, or
+	// several in one, is answered 400. Defaults to [{type: Bearer}]. 1 to 8 items.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:XValidation:rule="self.all(s, self.exists_one(t, s.type == t.type && (has(s.name) ? (s.type in ['Cookie', 'Query'] ? s.name : s.name.lowerAscii()) : '') == (has(t.name) ? (t.type in ['Cookie', 'Query'] ? t.name : t.name.lowerAscii()) : '')))",message="tokenSources names a place twice: remove one of them (schemes and headers are compared without case)"
+	TokenSources []TokenSource `json:"tokenSources,omitempty"`
+
+	// maxTokenBytes is the length up to which a token is looked at; a request with a longer one is answered 431.
+	// Defaults to 8192. 256 to 16384 bytes.
+	// +optional
+	// +kubebuilder:validation:Minimum=256
+	// +kubebuilder:validation:Maximum=16384
+	MaxTokenBytes *int32 `json:"maxTokenBytes,omitempty"`
+
+	// clockSkew is the difference between the issuer's clock and ours that `exp` and `nbf` forgive. Written as in Go,
+	// such as 30s. Defaults to 0s. 0s to 5m.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') && duration(self) <= duration('5m')",message="clockSkew must be a duration from 0s to 5m, such as 30s"
+	ClockSkew *metav1.Duration `json:"clockSkew,omitempty"`
+
+	// requireExpiration says whether a token must have the claim `exp`: Required or Optional. Defaults to Required. A
+	// token with `exp` is refused after it in either case.
+	// +optional
+	RequireExpiration RequireExpiration `json:"requireExpiration,omitempty"`
+
+	// requiredScopes must be among the caller's effective scopes, else the request is answered 403 insufficient_scope.
+	// Absent: none. At most 64 scopes of 1 to 128 characters (RFC 6749 section 3.3).
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!#-\\[\\]-~]+$')",message="a scope must be visible ASCII characters without spaces, quotes and backslashes (RFC 6749): write several scopes as several list items"
+	RequiredScopes []string `json:"requiredScopes,omitempty"`
+
+	// scopeMatchPolicy says how many of requiredScopes the caller must have: All or Any. Defaults to All.
+	// +optional
+	ScopeMatchPolicy ScopeMatchPolicy `json:"scopeMatchPolicy,omitempty"`
+
+	// forwarding says what of the token reaches the upstream. Absent: nothing.
+	// +optional
+	Forwarding *TokenForwarding `json:"forwarding,omitempty"`
+
+	// errorResponse shapes the answers to refused requests. Absent: the fields' own defaults.
+	// +optional
+	ErrorResponse *ErrorResponse `json:"errorResponse,omitempty"`
+}
+
+// JWTCredentials selects the credentials whose tokens a Pipeline takes, and says how a token names its own.
+type JWTCredentials struct {
+	// selector selects JWTCredentials of the Pipeline's namespace by their labels. A selector that selects none is
+	// valid: every token is refused. Absent: all of the namespace. At most 16 matchLabels and 16 matchExpressions.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchLabels) || size(self.matchLabels) <= 16",message="selector can have at most 16 matchLabels"
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || size(self.matchExpressions) <= 16",message="selector can have at most 16 matchExpressions"
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+
+	// lookup says what in the token names the credential. Absent: {type: Claim, name: sub}.
+	// +optional
+	Lookup *CredentialLookup `json:"lookup,omitempty"`
+}
+
+// CredentialLookupType says where the token names its credential.
+//
+// +kubebuilder:validation:Enum=Claim;Header
+type CredentialLookupType string
+
+const (
+	// LookupClaim takes the value of a claim, which must equal a JWTCredential's keyID.
+	LookupClaim CredentialLookupType = "Claim"
+
+	// LookupHeader takes the header `kid`, which must equal that of a JWTCredential's key.
+	LookupHeader CredentialLookupType = "Header"
+)
+
+// CredentialLookup says what in the token names the credential.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || self.name == 'kid'",message="name must be kid when type is Header: no other header names a key",fieldPath=".name"
+type CredentialLookup struct {
+	// type is where the name is: Claim or Header.
+	// +required
+	Type CredentialLookupType `json:"type"`
+
+	// name of the claim, such as sub, iss, azp or client_id, at the top level of the token; its value must be a string.
+	// For type Header always kid. 1 to 128 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Name string `json:"name"`
+}
+
+// AudienceMatchPolicy says whether the token's `aud` is looked at.
+//
+// +kubebuilder:validation:Enum=MatchAny;Ignore
+type AudienceMatchPolicy string
+
+const (
+	// AudienceMatchAny refuses tokens that name none of the audiences.
+	AudienceMatchAny AudienceMatchPolicy = "MatchAny"
+
+	// AudienceMatchIgnore takes tokens for any audience, also those that were made for another service.
+	AudienceMatchIgnore AudienceMatchPolicy = "Ignore"
+)
+
+// TokenSourceType is a kind of place where a token may be.
+//
+// +kubebuilder:validation:Enum=Bearer;AuthorizationScheme;Header;Cookie;Query
+type TokenSourceType string
+
+const (
+	// TokenSourceBearer is `Authorization: Bearer TOKEN` (RFC 6750 section 2.1).
+	TokenSourceBearer TokenSourceType = "Bearer"
+
+	// TokenSourceAuthorizationScheme is Authorization with another scheme.
+	TokenSourceAuthorizationScheme TokenSourceType = "AuthorizationScheme"
+
+	// TokenSourceHeader is a header of its own.
+	TokenSourceHeader TokenSourceType = "Header"
+
+	// TokenSourceCookie is a cookie.
+	TokenSourceCookie TokenSourceType = "Cookie"
+
+	// TokenSourceQuery is a query parameter, which is removed from the URL that is forwarded. URLs end up in logs:
+	// choose another where you can (RFC 6750 section 2.3).
+	TokenSourceQuery TokenSourceType = "Query"
+)
+
+// TokenSource is a place of the request where a token may be.
+//
+// +kubebuilder:validation:XValidation:rule="self.type == 'Bearer' || has(self.name)",message="name is required when type is AuthorizationScheme, Header, Cookie or Query",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Bearer' || !has(self.name)",message="name can't be set when type is Bearer: leave it out, or use type AuthorizationScheme for another scheme",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Header' || !has(self.prefix)",message="prefix can only be set when type is Header",fieldPath=".prefix"
+// +kubebuilder:validation:XValidation:rule="self.type != 'AuthorizationScheme' || !has(self.name) || self.name.lowerAscii() != 'bearer'",message="the scheme Bearer is written type: Bearer, without a name",fieldPath=".type"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || !self.name.contains('_')",message="the name of a header can't have \"_\": such headers are removed",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || self.name.lowerAscii() != 'authorization'",message="a token in Authorization is written type: Bearer, or type: AuthorizationScheme with the name of the scheme",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || self.name.lowerAscii() != 'cookie'",message="a token in a cookie is written type: Cookie with the name of the cookie",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || !(self.name.lowerAscii() in ['host', 'connection', 'content-length', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer', 'eg-consumer-id'])",message="a token can't be in a header that is about the connection or that Ostiary sets: choose another, such as X-Access-Token",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Query' || !has(self.name) || self.name.matches(r'^[A-Za-z0-9._~-]+$')",message="the name of a query parameter must be letters, digits, \"-\", \".\", \"_\" and \"~\", such as access_token",fieldPath=".name"
+type TokenSource struct {
+	// type is the kind of place: Bearer, AuthorizationScheme, Header, Cookie or Query.
+	// +required
+	Type TokenSourceType `json:"type"`
+
+	// name of the scheme, header, cookie or query parameter. Required for all types but Bearer, which has none.
+	// Schemes and headers are compared without case. 1 to 128 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[A-Za-z0-9!#$%&*+.^_|~-]+$')",message="must be a name without spaces and separators, such as X-Access-Token"
+	Name string `json:"name,omitempty"`
+
+	// prefix that the header's value must start with, case and all; it is not part of the token. For type Header only.
+	// Absent: the whole value is the token. 1 to 64 printable ASCII characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!-~][ -~]*$')",message="must be printable ASCII characters that don't start with a space, such as \"Token \""
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// RequireExpiration says whether a token must have `exp`.
+//
+// +kubebuilder:validation:Enum=Required;Optional
+type RequireExpiration string
+
+const (
+	// ExpirationRequired refuses tokens without `exp`.
+	ExpirationRequired RequireExpiration = "Required"
+
+	// ExpirationOptional takes tokens without `exp`: they end only with their credential.
+	ExpirationOptional RequireExpiration = "Optional"
+)
+
+// ScopeMatchPolicy says how many of the required scopes a caller must have.
+//
+// +kubebuilder:validation:Enum=All;Any
+type ScopeMatchPolicy string
+
+const (
+	// ScopeMatchAll asks for all of them.
+	ScopeMatchAll ScopeMatchPolicy = "All"
+
+	// ScopeMatchAny asks for at least one of them.
+	ScopeMatchAny ScopeMatchPolicy = "Any"
+)
+
+// TokenForwardingMode says whether the token reaches the upstream.
+//
+// +kubebuilder:validation:Enum=Strip;Preserve
+type TokenForwardingMode string
+
+const (
+	// TokenStrip takes the token out of the request, wherever it was.
+	TokenStrip TokenForwardingMode = "Strip"
+
+	// TokenPreserve forwards the token where it was.
+	TokenPreserve TokenForwardingMode = "Preserve"
+)
+
+// TokenForwarding says what of the token reaches the upstream.
+type TokenForwarding struct {
+	// token says whether the token itself is forwarded: Strip or Preserve. Defaults to Strip.
+	// +optional
+	Token TokenForwardingMode `json:"token,omitempty"`
+}
+
+// ErrorDetail says how much a refusal tells the client.
+//
+// +kubebuilder:validation:Enum=Standard;Reason;None
+type ErrorDetail string
+
+const (
+	// ErrorDetailStandard tells whether the token is missing, expired (only once its signature is verified) or invalid,
+	// or lacks a scope.
+	ErrorDetailStandard ErrorDetail = "Standard"
+
+	// ErrorDetailReason tells the exact reason, such as signature_invalid. For development.
+	ErrorDetailReason ErrorDetail = "Reason"
+
+	// ErrorDetailNone tells nothing but the status.
+	ErrorDetailNone ErrorDetail = "None"
+)
+
+// ErrorResponse shapes the answer to a refused request.
+type ErrorResponse struct {
+	// realm of the WWW-Authenticate challenge (RFC 9110 section 11.5). Defaults to the Pipeline's name. 1 to 128
+	// printable ASCII characters without quotes and backslashes.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[ !#-\\[\\]-~]+$')",message="must be printable ASCII characters without quotes and backslashes"
+	Realm string `json:"realm,omitempty"`
+
+	// detail says how much the answer tells the client: Standard, Reason or None. Defaults to Standard. Logs and metrics
+	// always have the exact reason.
+	// +optional
+	Detail ErrorDetail `json:"detail,omitempty"`
+}
