@@ -55,7 +55,7 @@ type ServiceEndpointSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a.name == b.name && a.port == b.port && has(a.namespace) == has(b.namespace) && (!has(a.namespace) || a.namespace == b.namespace)))",message="backendRefs names a Service port twice: use one item with the sum of the weights"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, a.name == b.name && a.port == b.port && has(a.__namespace__) == has(b.__namespace__) && (!has(a.__namespace__) || a.__namespace__ == b.__namespace__)))",message="backendRefs names a Service port twice: use one item with the sum of the weights"
 	BackendRefs []BackendRef `json:"backendRefs,omitempty"`
 
 	// urls are servers outside the cluster: scheme http or https, a host, an optional port, and an optional path that is
