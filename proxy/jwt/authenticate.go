@@ -1,0 +1,170 @@
+package jwt
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/jose"
+	"github.com/ostiary/ostiary/proxy/jwt/internal/token"
+	"github.com/ostiary/ostiary/proxy/keyring"
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// maxTrials is how many keys a token without kid is tried with. More are a key set whose tokens must name their key;
+// trying them all would let a token cost a hundred signature checks.
+const maxTrials = 16
+
+// Authenticate finds the request's token, verifies it and says who the caller is. now is the wall clock's time. Exactly
+// one of the results says yes: Allowed is granted where Refused is nil, and the zero value elsewhere.
+func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
+	compact, refused := p.sources.find(h)
+	if refused != nil {
+		return Allowed{}, refused
+	}
+	if len(compact) > p.maxTokenBytes {
+		return Allowed{}, refuse(refusal.TokenTooLarge)
+	}
+	unverified, err := token.Parse(compact, p.claim)
+	switch {
+	case errors.Is(err, token.ErrAlgorithm):
+		return Allowed{}, refuse(refusal.AlgorithmNotAllowed)
+	case err != nil:
+		return Allowed{}, refuse(refusal.TokenMalformed)
+	}
+	entry, refused := p.credential(&unverified)
+	if refused != nil {
+		return Allowed{}, refused
+	}
+	verified, refused := verify(&unverified, entry)
+	if refused != nil {
+		return Allowed{}, refused
+	}
+	claims, err := verified.Claims()
+	if err != nil {
+		return Allowed{}, refuse(refusal.TokenMalformed)
+	}
+	if refused := p.judge(&claims, entry, now); refused != nil {
+		return Allowed{}, refused
+	}
+	return Allowed{by: p, identity: Identity{
+		Consumer:   entry.Consumer,
+		Credential: entry.Key,
+		KeyID:      entry.KeyID,
+		Scopes:     effectiveScopes(claims.Scopes, entry),
+	}}, nil
+}
+
+// credential finds the credential that a token names, and whether it may be used.
+func (p *Policy) credential(u *token.Unverified) (*keyring.Entry, *Refused) {
+	var entry *keyring.Entry
+	if p.lookup == routing.LookupKID {
+		entry = p.byKID(u)
+	} else {
+		name, ok := u.Claim()
+		if !ok {
+			return nil, refuse(refusal.ClaimMissing)
+		}
+		if entry = p.credentials.ByKeyID(name); entry != nil && !p.selects(entry.Labels) {
+			entry = nil
+		}
+	}
+	switch {
+	case entry == nil:
+		return nil, refuse(refusal.CredentialUnknown)
+	case entry.State != keyring.StateActive:
+		return nil, refuse(refusal.CredentialSuspended)
+	case entry.Consumer == nil:
+		return nil, refuse(refusal.ConsumerUnknown)
+	case entry.Consumer.State != keyring.StateActive:
+		return nil, refuse(refusal.ConsumerSuspended)
+	}
+	return entry, nil
+}
+
+// byKID returns the oldest selected credential that holds the key the token names.
+func (p *Policy) byKID(u *token.Unverified) *keyring.Entry {
+	kid, ok := u.KID()
+	if !ok || kid == "" {
+		return nil
+	}
+	for _, entry := range p.credentials.ByKID(kid) {
+		if p.selects(entry.Labels) {
+			return entry
+		}
+	}
+	return nil
+}
+
+// verify checks the signature with the key that the token names among the credential's, or with each that permits the
+// token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused.
+func verify(u *token.Unverified, entry *keyring.Entry) (token.Verified, *Refused) {
+	kid, named := u.KID()
+	known := false
+	trials := make([]*jose.Key, 0, 4)
+	for _, key := range entry.Keys {
+		if named && (kid == "" || key.KID() != kid) {
+			continue
+		}
+		known = true
+		if key.Permits(u.Algorithm()) {
+			trials = append(trials, key)
+		}
+	}
+	switch {
+	case !known || len(trials) > maxTrials:
+		return token.Verified{}, refuse(refusal.KeyUnknown)
+	case len(trials) == 0:
+		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
+	}
+	for _, key := range trials {
+		if verified, err := u.Verify(key); err == nil {
+			return verified, nil
+		}
+	}
+	return token.Verified{}, refuse(refusal.SignatureInvalid)
+}
+
+// judge compares the claims of a verified token with what the policy and the credential ask for.
+func (p *Policy) judge(c *token.Claims, entry *keyring.Entry, now time.Time) *Refused {
+	switch {
+	case entry.Issuer != "" && (c.Issuer == nil || *c.Issuer != entry.Issuer):
+		return refuse(refusal.IssuerUnknown)
+	case c.Bound:
+		// The token is for a caller who proves to hold a key (RFC 7800), which is not checked.
+		return refuse(refusal.BindingFailed)
+	case c.Expires.IsZero() && p.expiration == routing.ExpirationRequired:
+		return refuse(refusal.ClaimMissing)
+	case !c.Expires.IsZero() && !now.Before(c.Expires.Add(p.clockSkew)):
+		return refuse(refusal.TokenExpired)
+	case now.Add(p.clockSkew).Before(c.NotBefore), now.Add(p.clockSkew).Before(c.IssuedAt):
+		return refuse(refusal.TokenNotYetValid)
+	case !p.audienceAccepted(c.Audience, entry.Audiences):
+		return refuse(refusal.AudienceMismatch)
+	}
+	return nil
+}
+
+// audienceAccepted asks every level that states audiences for one of the token's, so that none can widen another. Where
+// none states any, nothing is accepted, unless the policy says that audiences are not to be asked for: its own, that is,
+// since a credential that was given audiences is for these alone.
+func (p *Policy) audienceAccepted(has, credential []string) bool {
+	stated := false
+	if p.audienceMatch != routing.AudienceIgnore && len(p.audiences) > 0 {
+		if stated = true; !overlap(has, p.audiences) {
+			return false
+		}
+	}
+	if len(credential) > 0 {
+		if stated = true; !overlap(has, credential) {
+			return false
+		}
+	}
+	return stated || p.audienceMatch == routing.AudienceIgnore
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}

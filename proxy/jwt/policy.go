@@ -1,0 +1,125 @@
+package jwt
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/keyring"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// maxClockSkew is the largest difference of clocks that is allowed for.
+const maxClockSkew = 5 * time.Minute
+
+// Policy judges the tokens of one Pipeline. It is immutable and safe for use by several goroutines; the credentials it
+// looks up are those that the Keyring holds at that moment.
+type Policy struct {
+	credentials    *keyring.Namespace
+	selector       []routing.LabelRequirement
+	lookup         routing.LookupType
+	claim          string // of LookupClaim
+	audiences      []string
+	audienceMatch  routing.AudienceMatch
+	sources        sources
+	maxTokenBytes  int
+	clockSkew      time.Duration
+	expiration     routing.Expiration
+	requiredScopes []string
+	scopeMatch     routing.ScopeMatch
+	forwarding     routing.TokenForwarding
+}
+
+// NewPolicy compiles a JWT policy. An error means that the policy can't protect anything, so that its Pipeline must not
+// be served; it names the setting at fault.
+func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
+	if ring == nil {
+		return nil, errors.New("jwt policy: no keyring")
+	}
+	if err := check(cfg); err != nil {
+		return nil, fmt.Errorf("jwt policy: %w", err)
+	}
+	found, err := newSources(cfg.TokenSources)
+	if err != nil {
+		return nil, fmt.Errorf("jwt policy: %w", err)
+	}
+	p := &Policy{
+		credentials:    ring.Namespace(cfg.Namespace),
+		lookup:         cfg.Lookup.Type,
+		audiences:      slices.Clone(cfg.Audiences),
+		audienceMatch:  cfg.AudienceMatch,
+		sources:        found,
+		maxTokenBytes:  cfg.MaxTokenBytes,
+		clockSkew:      cfg.ClockSkew,
+		expiration:     cfg.Expiration,
+		requiredScopes: slices.Clone(cfg.RequiredScopes),
+		scopeMatch:     cfg.ScopeMatch,
+		forwarding:     cfg.TokenForwarding,
+	}
+	if cfg.Lookup.Type == routing.LookupClaim {
+		p.claim = cfg.Lookup.Name
+	}
+	for _, r := range cfg.Selector {
+		r.Values = slices.Clone(r.Values)
+		p.selector = append(p.selector, r)
+	}
+	return p, nil
+}
+
+// check refuses settings that have no meaning: the API does not let them through, but a policy that was built from one
+// would judge by accident.
+func check(cfg routing.JWT) error {
+	switch {
+	case cfg.Namespace == "":
+		return errors.New("no namespace")
+	case cfg.Lookup.Type > routing.LookupKID:
+		return fmt.Errorf("lookup type %d is not known", cfg.Lookup.Type)
+	case cfg.Lookup.Type == routing.LookupClaim && cfg.Lookup.Name == "":
+		return errors.New("lookup by claim names no claim")
+	case cfg.Lookup.Type == routing.LookupKID && cfg.Lookup.Name != "" && cfg.Lookup.Name != "kid":
+		return fmt.Errorf("lookup by header parameter %q: only kid names a key", cfg.Lookup.Name)
+	case cfg.AudienceMatch > routing.AudienceIgnore:
+		return fmt.Errorf("audience match %d is not known", cfg.AudienceMatch)
+	case cfg.MaxTokenBytes <= 0:
+		return fmt.Errorf("tokens of at most %d bytes", cfg.MaxTokenBytes)
+	case cfg.ClockSkew < 0 || cfg.ClockSkew > maxClockSkew:
+		return fmt.Errorf("clock skew %v is not between 0s and %v", cfg.ClockSkew, maxClockSkew)
+	case cfg.Expiration > routing.ExpirationOptional:
+		return fmt.Errorf("expiration %d is not known", cfg.Expiration)
+	case cfg.ScopeMatch > routing.ScopeMatchAny:
+		return fmt.Errorf("scope match %d is not known", cfg.ScopeMatch)
+	case cfg.TokenForwarding > routing.TokenPreserve:
+		return fmt.Errorf("token forwarding %d is not known", cfg.TokenForwarding)
+	}
+	for _, r := range cfg.Selector {
+		if r.Operator > routing.LabelDoesNotExist {
+			return fmt.Errorf("label operator %d of %q is not known", r.Operator, r.Key)
+		}
+	}
+	return nil
+}
+
+// selects says whether the labels meet all requirements of the selector. A label that is absent is in no set, as with
+// Kubernetes' label selectors.
+func (p *Policy) selects(labels map[string]string) bool {
+	for i := range p.selector {
+		r := &p.selector[i]
+		value, present := labels[r.Key]
+		met := false
+		switch r.Operator {
+		case routing.LabelIn:
+			met = present && slices.Contains(r.Values, value)
+		case routing.LabelNotIn:
+			met = !present || !slices.Contains(r.Values, value)
+		case routing.LabelExists:
+			met = present
+		case routing.LabelDoesNotExist:
+			met = !present
+		}
+		if !met {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,278 @@
+package jwt
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+const (
+	fieldAuthorization = "Authorization"
+	fieldCookie        = "Cookie"
+)
+
+// sources are the places where a token may be. A request has one token in one of them, or it is refused: another reader
+// of the same request could take another token (RFC 6750 section 2).
+type sources struct {
+	schemes []string
+	fields  []field
+	cookies []string
+	queries []string
+}
+
+// field is a header field that carries a token.
+type field struct {
+	name string
+	// prefixes of the value, longest first; the first that fits is not part of the token.
+	prefixes []string
+}
+
+func newSources(configured []routing.TokenSource) (sources, error) {
+	var s sources
+	if len(configured) == 0 {
+		return s, errors.New("no token source")
+	}
+	for _, c := range configured {
+		if err := s.add(c); err != nil {
+			return sources{}, err
+		}
+	}
+	return s, nil
+}
+
+// add takes a source into account once, however often it is configured.
+func (s *sources) add(c routing.TokenSource) error {
+	if c.Prefix != "" && c.Type != routing.SourceHeader {
+		return fmt.Errorf("token source %q has a prefix, which only header fields have", c.Name)
+	}
+	if c.Name == "" || (c.Type != routing.SourceQuery && strings.ContainsFunc(c.Name, notToken)) {
+		return fmt.Errorf("token source of type %d: %q is no name", c.Type, c.Name)
+	}
+	switch c.Type {
+	case routing.SourceAuthorization:
+		if !slices.ContainsFunc(s.schemes, func(scheme string) bool { return strings.EqualFold(scheme, c.Name) }) {
+			s.schemes = append(s.schemes, c.Name)
+		}
+	case routing.SourceHeader:
+		return s.addField(c)
+	case routing.SourceCookie:
+		if !slices.Contains(s.cookies, c.Name) {
+			s.cookies = append(s.cookies, c.Name)
+		}
+	case routing.SourceQuery:
+		if !slices.Contains(s.queries, c.Name) {
+			s.queries = append(s.queries, c.Name)
+		}
+	default:
+		return fmt.Errorf("token source type %d is not known", c.Type)
+	}
+	return nil
+}
+
+func (s *sources) addField(c routing.TokenSource) error {
+	if strings.EqualFold(c.Name, fieldAuthorization) || strings.EqualFold(c.Name, fieldCookie) {
+		return fmt.Errorf("token source: header field %s has a type of its own", c.Name)
+	}
+	at := slices.IndexFunc(s.fields, func(f field) bool { return strings.EqualFold(f.name, c.Name) })
+	if at < 0 {
+		s.fields = append(s.fields, field{name: c.Name, prefixes: []string{c.Prefix}})
+		return nil
+	}
+	f := &s.fields[at]
+	if !slices.Contains(f.prefixes, c.Prefix) {
+		f.prefixes = append(f.prefixes, c.Prefix)
+		slices.SortFunc(f.prefixes, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	}
+	return nil
+}
+
+// notToken says whether a character is outside RFC 9110's token, which schemes, field names and cookie names are made of.
+func notToken(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+		return false
+	default:
+		return r >= 0x80 || !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	}
+}
+
+// search is a look at all sources for the one token.
+type search struct {
+	token     string
+	found     int
+	ambiguous bool
+}
+
+func (s *search) take(token string) {
+	s.token = token
+	s.found++
+}
+
+// find returns the request's only token.
+func (s *sources) find(h head.Head) (string, *Refused) {
+	var in search
+	if len(s.schemes) > 0 {
+		s.authorization(h, &in)
+	}
+	for i := range s.fields {
+		s.fields[i].find(h, &in)
+	}
+	for _, name := range s.cookies {
+		findCookie(h, name, &in)
+	}
+	if query := h.Query(); query != "" {
+		for _, name := range s.queries {
+			findParameter(query, name, &in)
+		}
+	}
+	switch {
+	case in.ambiguous || in.found > 1:
+		return "", refuse(refusal.TokenAmbiguous)
+	case in.found == 0:
+		return "", refuse(refusal.TokenMissing)
+	}
+	return in.token, nil
+}
+
+// authorization looks at the Authorization field, whose credentials are a scheme, spaces and, for all schemes that carry
+// a JWT, one token (RFC 9110 section 11.4). A scheme without anything behind it is no token.
+func (s *sources) authorization(h head.Head, in *search) {
+	lines := h.Values(fieldAuthorization)
+	if len(lines) != 1 {
+		in.ambiguous = in.ambiguous || len(lines) > 1
+		return
+	}
+	value := trimSpace(lines[0])
+	credentials, ok := s.scheme(value)
+	if !ok {
+		// Not ours, unless one of ours was joined to it.
+		for _, part := range strings.Split(value, ",")[1:] {
+			if _, ok := s.scheme(trimSpace(part)); ok {
+				in.ambiguous = true
+			}
+		}
+		return
+	}
+	if strings.Contains(credentials, ",") {
+		in.ambiguous = true
+		return
+	}
+	if token := strings.TrimLeft(credentials, " "); token != "" {
+		in.take(token)
+	}
+}
+
+// scheme returns what follows the scheme of credentials, where it is one of ours. Schemes have no case.
+func (s *sources) scheme(credentials string) (string, bool) {
+	at := strings.IndexFunc(credentials, notToken)
+	if at < 0 {
+		at = len(credentials)
+	}
+	for _, scheme := range s.schemes {
+		if strings.EqualFold(credentials[:at], scheme) {
+			return credentials[at:], true
+		}
+	}
+	return "", false
+}
+
+func (f *field) find(h head.Head, in *search) {
+	lines := h.Values(f.name)
+	if len(lines) != 1 {
+		in.ambiguous = in.ambiguous || len(lines) > 1
+		return
+	}
+	token, ok := f.token(lines[0])
+	switch {
+	case !ok:
+	case strings.Contains(token, ","):
+		in.ambiguous = true
+	default:
+		in.take(token)
+	}
+}
+
+// token returns what follows the prefix, where that is not nothing.
+func (f *field) token(line string) (string, bool) {
+	value := trimSpace(line)
+	for _, prefix := range f.prefixes {
+		if token, ok := strings.CutPrefix(value, prefix); ok {
+			if prefix != "" {
+				token = strings.TrimLeft(token, " ")
+			}
+			return token, token != ""
+		}
+	}
+	return "", false
+}
+
+func findCookie(h head.Head, name string, in *search) {
+	count, token := 0, ""
+	for _, line := range h.Values(fieldCookie) {
+		for pair := range strings.SplitSeq(line, ";") {
+			if value, ok := cookieValue(pair, name); ok {
+				count++
+				token = value
+			}
+		}
+	}
+	switch {
+	case count > 1:
+		in.ambiguous = true
+	case token != "":
+		in.take(token)
+	}
+}
+
+// cookieValue returns the value of a cookie-pair (RFC 6265 section 4.2.1) of that name. Cookie names have case.
+func cookieValue(pair, name string) (string, bool) {
+	got, value, ok := strings.Cut(pair, "=")
+	if !ok || trimSpace(got) != name {
+		return "", false
+	}
+	return trimSpace(value), true
+}
+
+func findParameter(query, name string, in *search) {
+	count, token := 0, ""
+	for pair := range strings.SplitSeq(query, "&") {
+		if value, ok := parameterValue(pair, name); ok {
+			count++
+			token = value
+		}
+	}
+	switch {
+	case count > 1:
+		in.ambiguous = true
+	case token != "":
+		in.take(token)
+	}
+}
+
+// parameterValue returns the value of a query parameter of that name (RFC 6750 section 2.3). A value with an invalid
+// escape is returned as it is, which no token is.
+func parameterValue(pair, name string) (string, bool) {
+	got, value, _ := strings.Cut(pair, "=")
+	if got != name {
+		if !strings.ContainsAny(got, "%+") {
+			return "", false
+		}
+		if decoded, err := url.QueryUnescape(got); err != nil || decoded != name {
+			return "", false
+		}
+	}
+	if decoded, err := url.QueryUnescape(value); err == nil {
+		value = decoded
+	}
+	return value, true
+}
+
+// trimSpace removes the white space that HTTP allows around values (OWS, RFC 9110 section 5.6.3).
+func trimSpace(s string) string { return strings.Trim(s, " \t") }

@@ -1,0 +1,101 @@
+package jwt
+
+import (
+	"slices"
+
+	"github.com/ostiary/ostiary/proxy/keyring"
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// Allowed proves that a token was verified. Only Authenticate makes one; the zero value is a denial.
+type Allowed struct {
+	by       *Policy
+	identity Identity
+}
+
+// Granted says whether a token was verified: whether this is not the zero value.
+func (a Allowed) Granted() bool { return a.by != nil }
+
+// Identity is who the caller is; the zero Identity where nothing was verified.
+func (a Allowed) Identity() Identity { return a.identity }
+
+// Identity is who a verified token stands for.
+type Identity struct {
+	// Consumer is immutable, and not nil in what Authenticate returns.
+	Consumer *keyring.Consumer
+	// Credential is the JWTCredential that the token was verified with, KeyID the name that tokens know it by.
+	Credential routing.ObjectKey
+	KeyID      string
+	// Scopes are the effective scopes. They must not be changed.
+	Scopes []string
+}
+
+// Refused says why a request must not pass.
+type Refused struct {
+	Reason refusal.Reason
+	// Scopes are those that are needed, in the order they were configured in, for refusal.ScopeMissing.
+	Scopes []string
+}
+
+func refuse(reason refusal.Reason) *Refused { return &Refused{Reason: reason} }
+
+// Authorize says whether the caller has the scopes that the policy requires, and all of matchScopes, which the match
+// requires. What this very policy did not allow is refused.
+func (p *Policy) Authorize(a Allowed, matchScopes []string) *Refused {
+	if a.by != p || p == nil {
+		return refuse(refusal.Internal)
+	}
+	if p.enough(a.identity.Scopes) && all(matchScopes, a.identity.Scopes) {
+		return nil
+	}
+	needed := slices.Clone(p.requiredScopes)
+	for _, scope := range matchScopes {
+		if !slices.Contains(needed, scope) {
+			needed = append(needed, scope)
+		}
+	}
+	return &Refused{Reason: refusal.ScopeMissing, Scopes: needed}
+}
+
+// enough says whether the policy's own required scopes are met.
+func (p *Policy) enough(has []string) bool {
+	if p.scopeMatch == routing.ScopeMatchAny && len(p.requiredScopes) > 0 {
+		return slices.ContainsFunc(p.requiredScopes, func(scope string) bool { return slices.Contains(has, scope) })
+	}
+	return all(p.requiredScopes, has)
+}
+
+func all(needed, has []string) bool {
+	for _, scope := range needed {
+		if !slices.Contains(has, scope) {
+			return false
+		}
+	}
+	return true
+}
+
+// effectiveScopes are the token's scopes, limited to those of the consumer and of the credential where these set any.
+// A token that says nothing of scopes has all that consumer and credential give it.
+func effectiveScopes(token []string, e *keyring.Entry) []string {
+	consumer, credential := e.Consumer.Scopes, e.Scopes
+	if token != nil {
+		return slices.DeleteFunc(token, func(scope string) bool {
+			return (consumer != nil && !slices.Contains(consumer, scope)) ||
+				(credential != nil && !slices.Contains(credential, scope))
+		})
+	}
+	switch {
+	case credential == nil:
+		return consumer
+	case consumer == nil:
+		return credential
+	}
+	union := slices.Clone(consumer)
+	for _, scope := range credential {
+		if !slices.Contains(union, scope) {
+			union = append(union, scope)
+		}
+	}
+	return union
+}
