@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -68,6 +67,8 @@ type hostBuilder struct {
 	prefixes    map[string]*group // without a slash at the end
 	// broken holds, by what is certain of them, the paths that can't be used.
 	broken map[string]*expression
+	// inOrder is expressions and broken, those of older Pipelines first.
+	inOrder []*expression
 }
 
 func newHostBuilder() *hostBuilder {
@@ -124,6 +125,7 @@ func (h *hostBuilder) group(path PathMatch) (*group, error) {
 		}
 		e := &expression{literal: literal, pattern: pattern, group: &group{}}
 		h.expressions[path.Value] = e
+		h.inOrder = append(h.inOrder, e)
 		return e.group, nil
 	case PathExact, PathPrefix:
 		value, err := CanonicalPath(path.Value)
@@ -149,6 +151,7 @@ func (h *hostBuilder) standIn(literal string) *group {
 	if !ok {
 		e = &expression{literal: literal, group: &group{}}
 		h.broken[literal] = e
+		h.inOrder = append(h.inOrder, e)
 	}
 	return e.group
 }
@@ -191,19 +194,13 @@ func (h *hostBuilder) finish() *hostTable {
 	for _, g := range h.exact {
 		g.finish()
 	}
-	for _, expressions := range []map[string]*expression{h.broken, h.expressions} {
-		for _, text := range slices.Sorted(maps.Keys(expressions)) {
-			e := expressions[text]
-			e.group.finish()
-			t.expressions = append(t.expressions, *e)
-		}
-	}
-	slices.SortStableFunc(t.expressions, func(a, b expression) int {
-		return cmp.Or(
-			-cmp.Compare(len(a.literal), len(b.literal)),
-			cmp.Compare(a.group.oldest(), b.group.oldest()),
-		)
+	slices.SortStableFunc(h.inOrder, func(a, b *expression) int {
+		return -cmp.Compare(len(a.literal), len(b.literal))
 	})
+	for _, e := range h.inOrder {
+		e.group.finish()
+		t.expressions = append(t.expressions, *e)
+	}
 	for prefix, g := range h.prefixes {
 		g.finish()
 		t.root.insert(prefix, g)
@@ -232,13 +229,6 @@ func (g *group) finish() {
 
 // compareNamed puts a list with something in it first.
 func compareNamed(a, b []string) int { return -cmp.Compare(min(len(a), 1), min(len(b), 1)) }
-
-// oldest returns the index of the oldest Pipeline.
-func (g *group) oldest() int {
-	return slices.MinFunc(g.entries, func(a, b entry) int {
-		return cmp.Compare(a.route.Pipeline, b.route.Pipeline)
-	}).route.Pipeline
-}
 
 // insert adds the group of a prefix without a slash at its end.
 func (n *node) insert(prefix string, g *group) {
