@@ -150,7 +150,7 @@ func (b *Bed) startParts(ctx context.Context, images *imageStore) error {
 	recorder := events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "podlet", Host: node.Name})
 
 	factory := informers.NewSharedInformerFactory(b.client, 0)
-	pods, err := newPodlet(b.client, factory, node, images, recorder, b.workDir, b.plane.ca, b.log)
+	pods, err := newPodlet(ctx, b.client, factory, node, images, recorder, b.workDir, b.plane.ca, b.log)
 	if err != nil {
 		return fmt.Errorf("start the podlet: %w", err)
 	}

@@ -79,23 +79,33 @@ func EnterNamespace() error {
 	if Inside() {
 		return nil
 	}
+	code, err := runInside()
+	if err != nil {
+		return err
+	}
+	os.Exit(code)
+	return nil
+}
+
+// runInside returns the exit code of this program run inside a new namespace.
+func runInside() (int, error) {
 	if _, err := exec.LookPath("ip"); err != nil {
-		return fmt.Errorf("%w: the ip command (iproute2) is missing", ErrUnsupported)
+		return 0, fmt.Errorf("%w: the ip command (iproute2) is missing", ErrUnsupported)
 	}
 	var reasons []string
 	if os.Geteuid() == 0 {
 		code, err := runInNamespace(0)
 		if err == nil {
-			os.Exit(code)
+			return code, nil
 		}
 		reasons = append(reasons, "as root: "+err.Error())
 	}
 	code, err := runInNamespace(syscall.CLONE_NEWUSER)
 	if err == nil {
-		os.Exit(code)
+		return code, nil
 	}
 	reasons = append(reasons, "in a user namespace: "+err.Error())
-	return fmt.Errorf("%w: %s (where user namespaces are restricted, run as root or set the sysctls "+
+	return 0, fmt.Errorf("%w: %s (where user namespaces are restricted, run as root or set the sysctls "+
 		"kernel.apparmor_restrict_unprivileged_userns=0 and user.max_user_namespaces)", ErrUnsupported, strings.Join(reasons, "; "))
 }
 
@@ -246,32 +256,39 @@ type TestRunner interface {
 
 // RunTests is the body of a TestMain whose tests use the bed: it runs prepare
 // outside of the namespace, where compiling and downloading are possible, then the
-// tests inside, and returns the exit code. Prepare hands results on through the
-// environment (os.Setenv).
+// tests inside, and returns the exit code. Prepare may use dir, which lasts as long
+// as the tests, and hands results on through the environment (os.Setenv).
 //
 // Where the bed is not supported it says so on standard error and returns 0
 // without running a test, or 1 if CI is set: a CI run never skips.
-func RunTests(m TestRunner, prepare func(context.Context) error) int {
+func RunTests(m TestRunner, prepare func(ctx context.Context, dir string) error) int {
 	Main()
-	if !Inside() {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		err := prepare(ctx)
-		stop()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL: prepare the test bed:", err)
-			return 1
-		}
-		err = EnterNamespace()
-		switch {
-		case errors.Is(err, ErrUnsupported) && os.Getenv("CI") == "":
-			fmt.Fprintf(os.Stderr, "SKIP: NO TEST OF THIS PACKAGE RUNS: %v\n", err)
-			return 0
-		case err != nil:
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			return 1
-		}
+	if Inside() {
+		return m.Run()
 	}
-	return m.Run()
+	dir, err := os.MkdirTemp("", "ostiary-bed-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL: make a folder for the test bed:", err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err = prepare(ctx, dir)
+	stop()
+	code := 1
+	if err != nil {
+		err = fmt.Errorf("prepare the test bed: %w", err)
+	} else {
+		code, err = runInside()
+	}
+	if errors.Is(err, ErrUnsupported) && os.Getenv("CI") == "" {
+		fmt.Fprintf(os.Stderr, "SKIP: NO TEST OF THIS PACKAGE RUNS: %v\n", err)
+		code, err = 0, nil
+	}
+	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		return 1
+	}
+	return code
 }
 
 // sleep waits for d or until ctx ends.

@@ -41,6 +41,7 @@ type podlet struct {
 	ids       idMap
 
 	pods    chan podEvent
+	done    <-chan struct{} // closed when nobody reads pods any more
 	workers sync.WaitGroup
 }
 
@@ -50,7 +51,7 @@ type podEvent struct {
 	removed bool
 }
 
-func newPodlet(client kubernetes.Interface, factory informers.SharedInformerFactory, node *corev1.Node, images *imageStore,
+func newPodlet(ctx context.Context, client kubernetes.Interface, factory informers.SharedInformerFactory, node *corev1.Node, images *imageStore,
 	events record.EventRecorder, workDir string, ca []byte, log *slog.Logger,
 ) (*podlet, error) {
 	ids, err := readIDMap()
@@ -64,7 +65,8 @@ func newPodlet(client kubernetes.Interface, factory informers.SharedInformerFact
 		client: client, node: node, images: images, events: events, workDir: workDir, ca: ca, log: log,
 		addresses: newAddressPool(podNetwork, firstPodAddress),
 		ids:       ids,
-		pods:      make(chan podEvent, 256),
+		pods:      make(chan podEvent),
+		done:      ctx.Done(),
 	}
 	_, err = factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { p.observe(o, false) },
@@ -82,7 +84,10 @@ func (p *podlet) observe(object any, removed bool) {
 		object = unknown.Obj
 	}
 	if pod, ok := object.(*corev1.Pod); ok {
-		p.pods <- podEvent{pod: pod, removed: removed}
+		select {
+		case p.pods <- podEvent{pod: pod, removed: removed}:
+		case <-p.done:
+		}
 	}
 }
 
@@ -90,19 +95,10 @@ func (p *podlet) observe(object any, removed bool) {
 // which kill their pods.
 func (p *podlet) run(ctx context.Context) {
 	workers := map[types.UID]*worker{}
-	ended := make(chan types.UID, 16)
+	ended := make(chan types.UID)
 	for {
 		select {
 		case <-ctx.Done():
-			// Workers report their end and the informer its events: both may block.
-			go func() {
-				for {
-					select {
-					case <-p.pods:
-					case <-ended:
-					}
-				}
-			}()
 			p.workers.Wait()
 			return
 		case uid := <-ended:
@@ -127,7 +123,10 @@ func (p *podlet) run(ctx context.Context) {
 				workers[uid] = w
 				p.workers.Go(func() {
 					w.run(ctx)
-					ended <- uid
+					select {
+					case ended <- uid:
+					case <-ctx.Done():
+					}
 				})
 			}
 		}
@@ -143,12 +142,17 @@ func (p *podlet) bind(ctx context.Context, pod *corev1.Pod) {
 	if len(pod.Spec.SchedulingGates) > 0 {
 		return
 	}
-	err := p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: p.node.Name},
-	}, metav1.CreateOptions{})
-	// A conflict is an event seen late: the pod is bound already.
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
+	err := retry(ctx, func() error {
+		err := p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, &corev1.Binding{
+			ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
+			Target:     corev1.ObjectReference{Kind: "Node", Name: p.node.Name},
+		}, metav1.CreateOptions{})
+		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+			return nil // gone, or an event seen late: bound already
+		}
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
 		p.log.Error("can't bind the pod", "pod", podKey(pod), "err", err)
 	}
 }

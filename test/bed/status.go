@@ -136,8 +136,14 @@ func patchStatus(ctx context.Context, client kubernetes.Interface, pod *corev1.P
 	return err
 }
 
-// retry calls f until it succeeds or ctx ends, and returns the last error.
+// retryLimit bounds how long a call of the API is tried again.
+const retryLimit = 30 * time.Second
+
+// retry calls f until it succeeds, ctx ends or retryLimit is over, and returns the
+// last error.
 func retry(ctx context.Context, f func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, retryLimit)
+	defer cancel()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := f()
 		if err == nil {
