@@ -77,3 +77,11 @@ type tunnelBody struct {
 	*responseBody
 	io.Writer
 }
+
+// CloseWrite tells the backend that nothing more comes, where its connection can say so.
+func (b *tunnelBody) CloseWrite() error {
+	if c, ok := b.Writer.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package gate
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// Decide says what becomes of a request, and edits its head into what an upstream may see: the canonical path, no
+// token unless the policy preserves it, and no identity but the one that was established. now is the time that tokens
+// are judged by.
+func (g *Gate) Decide(h head.Head, now time.Time) Verdict {
+	removeIdentity(h)
+	host, err := routing.CanonicalHost(h.Authority())
+	if err != nil {
+		return refuse(refusal.RequestMalformed)
+	}
+	path, err := routing.ParsePath(h.Path())
+	if err != nil {
+		v := refuse(pathReason(err))
+		v.Host = host
+		return v
+	}
+	v := Verdict{Host: host, Path: path.Forward}
+	if h.Scheme() == "https" && g.table.Misdirected(h.ServerName(), host) {
+		v.Refusal.Reason = refusal.Misdirected
+		return v
+	}
+	request := routing.Request{Host: host, Path: path.Match, Method: h.Method(), Header: func(name string) (string, bool) {
+		values := h.Values(name)
+		return strings.Join(values, ", "), len(values) > 0
+	}}
+	switch result := g.table.Match(&request); {
+	case result.Status == routing.Found && result.Route != nil:
+		v.pipeline = result.Route.Pipeline + 1
+		v.Endpoint = result.Route.Match.Endpoint
+		h.SetPath(path.Forward)
+		g.steps[result.Route.Pipeline].decide(&v, h, result.Route.Match, now)
+	case result.Status == routing.MethodNotAllowed:
+		v.Refusal = Refusal{Reason: refusal.MethodNotAllowed, Allow: result.Allow}
+	default:
+		v.Refusal.Reason = refusal.NoRoute
+	}
+	return v
+}
+
+// decide runs the steps of the Pipeline that takes the request. v refuses until the last line says otherwise.
+func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.Time) {
+	if !s.ready {
+		v.Refusal.Reason = refusal.PipelineNotReady
+		return
+	}
+	if h.Scheme() != "https" {
+		switch s.pipeline.Insecure {
+		case routing.InsecureServe:
+		case routing.InsecureRedirect:
+			v.Outcome = Redirect
+			return
+		default:
+			v.Refusal.Reason = refusal.InsecureTransport
+			return
+		}
+	}
+	switch {
+	case s.policy != nil:
+		allowed, refused := s.policy.Authenticate(h, now)
+		if refused == nil {
+			v.Caller = allowed.Identity()
+			refused = s.policy.Authorize(allowed, match.Scopes)
+		}
+		if refused != nil {
+			v.Refusal = Refusal{
+				Reason: refused.Reason,
+				Realm:  s.pipeline.JWT.Realm,
+				Scopes: refused.Scopes,
+				Detail: s.pipeline.JWT.Detail,
+			}
+			return
+		}
+		s.policy.StripToken(h)
+		if !setIdentity(h, &v.Caller) {
+			v.Refusal.Reason = refusal.Internal
+			return
+		}
+	case len(match.Scopes) > 0: // scopes without a policy that could tell the caller's
+		v.Refusal.Reason = refusal.PipelineNotReady
+		return
+	}
+	if s.upstream == nil {
+		v.Outcome, v.Answer = Terminate, s.pipeline.Terminate
+		return
+	}
+	v.Outcome, v.Pass = Forward, Pass{to: s.upstream, host: s.pipeline.Proxy.Host}
+}
+
+func refuse(reason refusal.Reason) Verdict { return Verdict{Refusal: Refusal{Reason: reason}} }
+
+func pathReason(err error) refusal.Reason {
+	switch {
+	case errors.Is(err, routing.ErrPathAmbiguous):
+		return refusal.PathAmbiguous
+	case errors.Is(err, routing.ErrTargetTooLarge):
+		return refusal.TargetTooLarge
+	default:
+		return refusal.RequestMalformed
+	}
+}

@@ -1,0 +1,85 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ostiary/ostiary/proxy/jwt"
+	"github.com/ostiary/ostiary/proxy/keyring"
+	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/upstream"
+)
+
+var errNoEnd = errors.New("not exactly one of Proxy and Terminate is set")
+
+// Deps are what a Gate shares with its predecessors and successors.
+type Deps struct {
+	// Keyring holds the live keys of all credentials.
+	Keyring *keyring.Keyring
+	// Upstreams must know the Config's upstreams already.
+	Upstreams *upstream.Registry
+}
+
+// Gate is a routing table with what each Pipeline does to a request. It is immutable: any number of goroutines may use
+// it.
+type Gate struct {
+	table *routing.Table
+	steps []steps // by index of Config.Pipelines
+}
+
+// steps are what a Pipeline does to a request. The zero value answers 503.
+type steps struct {
+	// ready says that everything below could be built.
+	ready    bool
+	pipeline *routing.Pipeline
+	policy   *jwt.Policy // nil for a public Pipeline
+	upstream *upstream.Upstream
+}
+
+// New builds a Gate. It never fails for one Pipeline: what can't be built is reported as a Problem, and every request
+// that the Pipeline takes is answered 503. The Pipeline keeps its matches, so that no broader one takes its requests.
+func New(cfg routing.Config, deps Deps) (*Gate, []routing.Problem) {
+	table, problems := routing.Build(cfg)
+	pipelines := table.Pipelines()
+	g := &Gate{table: table, steps: make([]steps, len(pipelines))}
+	for i := range pipelines {
+		p := table.Pipeline(i)
+		s, err := newSteps(p, deps)
+		g.steps[i] = s
+		if err != nil {
+			problems = append(problems, routing.Problem{Pipeline: p.Key, Message: err.Error()})
+		}
+	}
+	return g, problems
+}
+
+// Table is the routing table.
+func (g *Gate) Table() *routing.Table { return g.table }
+
+func newSteps(p *routing.Pipeline, deps Deps) (steps, error) {
+	s := steps{pipeline: p}
+	if p.Broken != "" {
+		return s, nil // reported by whoever found it
+	}
+	if p.JWT != nil {
+		var err error
+		if s.policy, err = jwt.NewPolicy(*p.JWT, deps.Keyring); err != nil {
+			return s, fmt.Errorf("build the JWT policy: %w", err)
+		}
+	}
+	switch {
+	case p.Proxy != nil && p.Terminate == nil:
+		u, ok := deps.Upstreams.Lookup(p.Proxy.Upstream)
+		if !ok {
+			return s, fmt.Errorf("no upstream %q", p.Proxy.Upstream.Namespace+"/"+p.Proxy.Upstream.Name)
+		}
+		if err := u.Broken(); err != nil {
+			return s, fmt.Errorf("upstream %q: %w", p.Proxy.Upstream.Namespace+"/"+p.Proxy.Upstream.Name, err)
+		}
+		s.upstream = u
+	case p.Terminate == nil || p.Proxy != nil:
+		return s, errNoEnd
+	}
+	s.ready = true
+	return s, nil
+}

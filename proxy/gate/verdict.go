@@ -1,0 +1,92 @@
+package gate
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/ostiary/ostiary/proxy/jwt"
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/upstream"
+)
+
+// Outcome is what becomes of a request.
+type Outcome uint8
+
+const (
+	// Refuse is the zero value: Verdict.Refusal says why.
+	Refuse Outcome = iota
+	// Redirect sends the client to https: Verdict.Host, Path and Query.
+	Redirect
+	// Terminate answers with Verdict.Answer.
+	Terminate
+	// Forward sends the request on by Verdict.Pass.
+	Forward
+)
+
+// NoPipeline is the Verdict.Pipeline of a request that no Pipeline took.
+const NoPipeline = -1
+
+// Verdict is the decision about one request. The zero value refuses it with a reason that is our own fault.
+type Verdict struct {
+	Outcome Outcome
+	// pipeline is the index into Config.Pipelines plus one, so that the zero value is none.
+	pipeline int
+	// Endpoint is the name of the apiEndpoint that matched, empty where none did.
+	Endpoint string
+	// Host and Path are the canonical host and the path as it is forwarded; empty where these could not be read.
+	Host string
+	Path string
+	// Refusal is set with Refuse.
+	Refusal Refusal
+	// Answer is set with Terminate.
+	Answer *routing.Terminate
+	// Pass is set with Forward.
+	Pass Pass
+	// Caller is who the request was authenticated as, zero where it was not. It is known of a request that was refused
+	// for want of a scope as well.
+	Caller jwt.Identity
+}
+
+// Pipeline is the index of the Pipeline that took the request, or NoPipeline.
+func (v *Verdict) Pipeline() int { return v.pipeline - 1 }
+
+// Refusal is everything a response to a refused request may say. What it does say is decided where it is rendered.
+type Refusal struct {
+	Reason refusal.Reason
+	// Allow is the value of the Allow field of a 405 response (RFC 9110 section 10.2.1).
+	Allow string
+	// Realm is set where a token policy refused: the response carries a Bearer challenge (RFC 6750 section 3).
+	Realm string
+	// Scopes that the token should have had, with refusal.ScopeMissing.
+	Scopes []string
+	// Detail says how much the client is told.
+	Detail routing.Detail
+}
+
+// Pass is the permission to forward one request. Its zero value permits nothing.
+type Pass struct {
+	to   *upstream.Upstream
+	host routing.HostPolicy
+}
+
+var errNoPass = errors.New("the request was not let through")
+
+// RoundTrip sends the request to the upstream that it was let through to; see upstream.Upstream.RoundTrip.
+func (p Pass) RoundTrip(req *http.Request) (resp *http.Response, endpoint string, err error) {
+	if p.to == nil {
+		return nil, "", &upstream.Error{Reason: refusal.Internal, Err: errNoPass}
+	}
+	return p.to.RoundTrip(req)
+}
+
+// Host says which Host the upstream sees.
+func (p Pass) Host() routing.HostPolicy { return p.host }
+
+// Upstream identifies the upstream; the zero Pass has none.
+func (p Pass) Upstream() routing.ObjectKey {
+	if p.to == nil {
+		return routing.ObjectKey{}
+	}
+	return p.to.Key()
+}
