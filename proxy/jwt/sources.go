@@ -160,7 +160,7 @@ func (s *sources) authorization(h head.Head, in *search) {
 		}
 		return
 	}
-	if strings.Contains(credentials, ",") {
+	if joined(credentials) {
 		in.ambiguous = true
 		return
 	}
@@ -192,7 +192,7 @@ func (f *field) find(h head.Head, in *search) {
 	token, ok := f.token(lines[0])
 	switch {
 	case !ok:
-	case strings.Contains(token, ","):
+	case joined(token):
 		in.ambiguous = true
 	default:
 		in.take(token)
@@ -272,6 +272,17 @@ func parameterValue(pair, name string) (string, bool) {
 		value = decoded
 	}
 	return value, true
+}
+
+// joined says whether a value is several that were joined by commas (RFC 9110 section 5.3), each a token or credentials
+// of its own. Other text with commas is one malformed token.
+func joined(value string) bool {
+	for _, part := range strings.Split(value, ",")[1:] {
+		if part = trimSpace(part); part != "" && !notToken(rune(part[0])) {
+			return true
+		}
+	}
+	return false
 }
 
 // trimSpace removes the white space that HTTP allows around values (OWS, RFC 9110 section 5.6.3).

@@ -1,0 +1,64 @@
+package jwt
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/ostiary/ostiary/proxy/head"
+)
+
+// testHead is a request head as an engine would hand it over: field lines in order, names without regard to case.
+type testHead struct {
+	query  string
+	fields [][2]string
+}
+
+var _ head.Head = (*testHead)(nil)
+
+func (*testHead) Method() string             { return "GET" }
+func (*testHead) Scheme() string             { return "https" }
+func (*testHead) Authority() string          { return "api.example.com" }
+func (*testHead) Path() string               { return "/orders" }
+func (h *testHead) Query() string            { return h.query }
+func (*testHead) ClientAddr() netip.AddrPort { return netip.AddrPort{} }
+func (*testHead) ServerName() string         { return "" }
+func (*testHead) SetPath(string)             {}
+func (h *testHead) SetQuery(query string)    { h.query = query }
+
+func (h *testHead) Values(name string) []string {
+	var values []string
+	for _, f := range h.fields {
+		if strings.EqualFold(f[0], name) {
+			values = append(values, f[1])
+		}
+	}
+	return values
+}
+
+func (h *testHead) Names(yield func(name string) bool) {
+	for _, f := range h.fields {
+		if !yield(f[0]) {
+			return
+		}
+	}
+}
+
+func (h *testHead) Set(name, value string) {
+	h.Delete(name)
+	h.fields = append(h.fields, [2]string{name, value})
+}
+
+func (h *testHead) Delete(name string) {
+	var kept [][2]string
+	for _, f := range h.fields {
+		if !strings.EqualFold(f[0], name) {
+			kept = append(kept, f)
+		}
+	}
+	h.fields = kept
+}
+
+// bearer is a head with that token in the Authorization field.
+func bearer(token string) *testHead {
+	return &testHead{fields: [][2]string{{"Authorization", "Bearer " + token}}}
+}
