@@ -1,6 +1,9 @@
 package compile
 
 import (
+	"fmt"
+	"io"
+
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
@@ -30,8 +33,9 @@ type Options struct {
 	Classes ClassPolicy
 	// ControllerName is the spec.controller of our IngressClasses, for ClassesOfController.
 	ControllerName string
-	HostOwnership  HostOwnership
-	// Addresses says whether ServiceEndpoint urls may name loopback addresses.
+	// HostOwnership says whether a host belongs to the namespace that named it first.
+	HostOwnership HostOwnership
+	// Loopback says whether ServiceEndpoint urls may name loopback addresses.
 	Loopback LoopbackPolicy
 }
 
@@ -49,7 +53,9 @@ const (
 type HostOwnership uint8
 
 const (
+	// HostOwnershipNamespace gives a host to the namespace of the oldest Pipeline that names it.
 	HostOwnershipNamespace HostOwnership = iota
+	// HostOwnershipShared gives hosts to nobody; Pipelines of all namespaces may name them.
 	HostOwnershipShared
 )
 
@@ -57,6 +63,7 @@ const (
 type LoopbackPolicy uint8
 
 const (
+	// LoopbackRefused is for clusters, where this machine is nobody's backend.
 	LoopbackRefused LoopbackPolicy = iota
 	// LoopbackAllowed is for file mode.
 	LoopbackAllowed
@@ -85,7 +92,17 @@ type SecretBytes []byte
 
 const redacted = "[redacted]"
 
-func (SecretBytes) String() string               { return redacted }
-func (SecretBytes) GoString() string             { return redacted }
+// String returns a placeholder.
+func (SecretBytes) String() string { return redacted }
+
+// GoString returns a placeholder.
+func (SecretBytes) GoString() string { return redacted }
+
+// Format writes a placeholder, whatever the verb.
+func (SecretBytes) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
+
+// MarshalText returns a placeholder.
 func (SecretBytes) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalJSON returns a placeholder.
 func (SecretBytes) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }

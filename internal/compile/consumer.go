@@ -1,0 +1,111 @@
+package compile
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/proxy/keyring"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// consumerVerdict judges a Consumer among those of its namespace with the same username, oldest first.
+func consumerVerdict(c *v1alpha1.Consumer, namesakes []*v1alpha1.Consumer) Verdict {
+	v := Verdict{UID: c.UID, Generation: c.Generation, Serving: ServingAll}
+	var errs problems
+	var notes []string
+	checkConsumer(c, &errs)
+	if oldest := namesakes[0]; oldest.Name != c.Name {
+		errs.add(v1alpha1.ReasonConflicted, "spec.username: %s is taken by Consumer %s, which is older; choose another, "+
+			"until then tokens of this Consumer's credentials are refused", quote(Username(c)), quote(oldest.Name))
+	} else {
+		for _, other := range namesakes[1:] {
+			notes = append(notes, format("username %s is kept from Consumer %s, which is younger", quote(Username(c)), quote(other.Name)))
+		}
+	}
+	if len(errs) > 0 {
+		v.Serving = ServingNothing
+	}
+	v.Conditions = []Condition{acceptedCondition(errs, "the Consumer is valid", notes), suspendedCondition(c)}
+	return v
+}
+
+// checkConsumer finds what the API server would have refused: values that can't be sent as identity headers.
+func checkConsumer(c *v1alpha1.Consumer, errs *problems) {
+	choose(errs, "spec.type", c.Spec.Type,
+		choice[v1alpha1.ConsumerType, struct{}]{value: v1alpha1.ConsumerApplication},
+		choice[v1alpha1.ConsumerType, struct{}]{value: v1alpha1.ConsumerUser},
+	)
+	if !isVisible(Username(c)) {
+		errs.invalid("spec.username: %s can't be sent as a header; write visible ASCII characters", quote(Username(c)))
+	}
+	for i, group := range c.Spec.Groups {
+		if !isVisible(group) || slices.Contains([]byte(group), ',') {
+			errs.invalid("spec.groups[%d]: %s can't be sent in a header; write visible ASCII characters without commas", i, quote(group))
+		}
+	}
+	for i := range len(c.Spec.CustomID) {
+		if b := c.Spec.CustomID[i]; b < ' ' || b > '~' {
+			errs.invalid("spec.customID: can't be sent as a header; write printable ASCII characters")
+			break
+		}
+	}
+}
+
+// isVisible reports whether a string consists of visible ASCII characters, at least one.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func suspendedCondition(c *v1alpha1.Consumer) Condition {
+	if isSuspended(c.Spec.Suspend) {
+		return Condition{
+			Type:    v1alpha1.ConditionSuspended,
+			Status:  metav1.ConditionTrue,
+			Reason:  v1alpha1.ReasonSuspended,
+			Message: "spec.suspend is true: tokens of all its credentials are refused consumer_suspended",
+		}
+	}
+	return Condition{
+		Type:    v1alpha1.ConditionSuspended,
+		Status:  metav1.ConditionFalse,
+		Reason:  v1alpha1.ReasonActive,
+		Message: "the Consumer is active",
+	}
+}
+
+func isSuspended(suspend *bool) bool { return suspend != nil && *suspend }
+
+func newState(suspend *bool) keyring.State {
+	if isSuspended(suspend) {
+		return keyring.StateSuspended
+	}
+	return keyring.StateActive
+}
+
+// newConsumer is what the proxy knows of a Consumer.
+func newConsumer(c *v1alpha1.Consumer) *keyring.Consumer {
+	return &keyring.Consumer{
+		Key:      routing.ObjectKey{Namespace: c.Namespace, Name: c.Name},
+		UID:      string(c.UID),
+		Username: Username(c),
+		CustomID: c.Spec.CustomID,
+		Groups:   stated(c.Spec.Groups),
+		Scopes:   stated(c.Spec.Scopes),
+		State:    newState(c.Spec.Suspend),
+	}
+}
+
+// stated copies a list; an empty one states nothing, like an absent one.
+func stated(list []string) []string {
+	if len(list) == 0 {
+		return nil
+	}
+	return slices.Clone(list)
+}

@@ -1,0 +1,302 @@
+package compile
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+
+	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// draftMatch is a match that a Pipeline asks for.
+type draftMatch struct {
+	routing.Match
+	// endpoint is the index in spec.apiEndpoints.
+	endpoint int
+	// standIn marks a match that could not be compiled and was widened, so that its requests are refused and don't fall
+	// through to a broader match. It never takes a request from a match that says what it wants.
+	standIn bool
+	// dropped marks a match that lost everything to older ones.
+	dropped bool
+	// order is the position among all matches.
+	order int
+}
+
+// field is where the match comes from.
+func (m *draftMatch) field() string {
+	return fmt.Sprintf("spec.apiEndpoints[%d]", m.endpoint)
+}
+
+// anyValue is the expression that matches everything.
+const anyValue = ".*"
+
+// draftMatches is the cross product of each endpoint's hosts and paths.
+func draftMatches(p *v1alpha1.Pipeline, errs *problems) []draftMatch {
+	if len(p.Spec.APIEndpoints) == 0 {
+		errs.invalid("spec.apiEndpoints: state at least one, a Pipeline without takes no requests")
+	}
+	var matches []draftMatch
+	for i := range p.Spec.APIEndpoints {
+		endpoint := &p.Spec.APIEndpoints[i]
+		field := fmt.Sprintf("spec.apiEndpoints[%d]", i)
+		hosts := draftHosts(field, endpoint.Hosts, errs)
+		paths := draftPaths(field, endpoint.Paths, errs)
+		methods, possible := draftMethods(field, endpoint.Methods, errs)
+		headers, certain := draftHeaders(field, endpoint.Headers, errs)
+		if !possible {
+			continue
+		}
+		for _, host := range hosts {
+			for _, path := range paths {
+				matches = append(matches, draftMatch{
+					endpoint: i,
+					standIn:  !certain || path.standIn || host.standIn,
+					Match: routing.Match{
+						Endpoint: endpoint.Name,
+						Host:     host.name,
+						Path:     path.PathMatch,
+						Methods:  methods,
+						Headers:  headers,
+						Scopes:   slices.Clone(endpoint.Scopes),
+					},
+				})
+			}
+		}
+	}
+	return matches
+}
+
+type draftHost struct {
+	name    string
+	standIn bool
+}
+
+// draftHosts brings hosts into the form of routing.CanonicalHost; none stand for any host.
+func draftHosts(field string, hosts []string, errs *problems) []draftHost {
+	if len(hosts) == 0 {
+		return []draftHost{{}}
+	}
+	var drafts []draftHost
+	for i, host := range hosts {
+		name, complaint := canonicalHost(host)
+		if complaint != "" {
+			errs.invalid("%s.hosts[%d]: %s", field, i, complaint)
+		}
+		// A host that no request can have needs no stand-in.
+		if name != "" && !slices.ContainsFunc(drafts, func(d draftHost) bool { return d.name == name }) {
+			drafts = append(drafts, draftHost{name: name, standIn: complaint != ""})
+		}
+	}
+	return drafts
+}
+
+// canonicalHost returns a host as requests have it, lower-case, or "" if none can. The complaint says what is wrong with
+// the way it was written.
+func canonicalHost(host string) (name, complaint string) {
+	suffix, wildcard := strings.CutPrefix(host, "*.")
+	name, err := routing.CanonicalHost(suffix)
+	if err != nil || (wildcard && strings.HasPrefix(name, "[")) {
+		if host == "*" {
+			return "", `"*" is not a host; leave hosts out to take any host, or write "*.example.com" for one more label`
+		}
+		return "", fmt.Sprintf(`%s is not a host; write a DNS name such as "api.example.com" or "*.example.com"`, quote(host))
+	}
+	if wildcard {
+		name = "*." + name
+	}
+	if name != strings.ToLower(host) {
+		return name, fmt.Sprintf("%s has a port or a dot at its end; write %s", quote(host), quote(name))
+	}
+	return name, ""
+}
+
+type draftPath struct {
+	routing.PathMatch
+	standIn bool
+}
+
+// draftPaths brings paths into the form of routing.ParsePath; none stand for every path.
+func draftPaths(field string, paths []v1alpha1.PathMatch, errs *problems) []draftPath {
+	if len(paths) == 0 {
+		return []draftPath{{PathMatch: routing.PathMatch{Type: routing.PathPrefix, Value: "/"}}}
+	}
+	drafts := make([]draftPath, 0, len(paths))
+	for i := range paths {
+		draft := draftOnePath(fmt.Sprintf("%s.paths[%d]", field, i), &paths[i], errs)
+		if !slices.ContainsFunc(drafts, func(d draftPath) bool { return d.PathMatch == draft.PathMatch }) {
+			drafts = append(drafts, draft)
+		}
+	}
+	return drafts
+}
+
+func draftOnePath(field string, path *v1alpha1.PathMatch, errs *problems) draftPath {
+	known := len(*errs)
+	kind := choose(errs, field+".type", path.Type,
+		choice[v1alpha1.PathMatchType, routing.PathMatchType]{v1alpha1.PathMatchPathPrefix, routing.PathPrefix},
+		choice[v1alpha1.PathMatchType, routing.PathMatchType]{v1alpha1.PathMatchExact, routing.PathExact},
+		choice[v1alpha1.PathMatchType, routing.PathMatchType]{v1alpha1.PathMatchRegularExpression, routing.PathRegularExpression},
+	)
+	if len(*errs) > known {
+		return standInPath(path.Value)
+	}
+	if kind == routing.PathRegularExpression {
+		if err := routing.ValidateExpression(path.Value); err != nil {
+			errs.invalid("%s.value: %s can't be used (%s); write an RE2 expression, or type PathPrefix",
+				field, quote(path.Value), expressionError(err))
+			return standInPath(path.Value)
+		}
+		return draftPath{PathMatch: routing.PathMatch{Type: kind, Value: path.Value}}
+	}
+	canonical, err := routing.CanonicalPath(path.Value)
+	if err != nil {
+		errs.invalid("%s.value: %s can't be a path (%v); write it as clients request it, from the first slash on, "+
+			"without query, encoded slashes and parameters", field, quote(path.Value), err)
+		return standInPath(path.Value)
+	}
+	if canonical != path.Value {
+		errs.invalid("%s.value: requests for %s are matched as %s; write that", field, quote(path.Value), quote(canonical))
+		return draftPath{PathMatch: prefixForm(kind, canonical), standIn: true}
+	}
+	return draftPath{PathMatch: prefixForm(kind, canonical)}
+}
+
+// prefixForm takes the slash at a prefix's end away: prefixes match whole segments anyway, and "/orders/" is the same as
+// "/orders", as in the Gateway API.
+func prefixForm(kind routing.PathMatchType, path string) routing.PathMatch {
+	if kind == routing.PathPrefix && len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	return routing.PathMatch{Type: kind, Value: path}
+}
+
+// expressionError is what is wrong with an expression, without the expression itself.
+func expressionError(err error) string {
+	var syntaxError *syntax.Error
+	if errors.As(err, &syntaxError) {
+		return string(syntaxError.Code)
+	}
+	return err.Error()
+}
+
+// standInPath takes every path that a broken one could have meant, with the precedence of a regular expression: those
+// that begin with its leading segments of plain characters. Nothing is certain where there are alternatives.
+func standInPath(value string) draftPath {
+	prefix := ""
+	if !strings.Contains(value, "|") {
+		segments := strings.Split(strings.TrimPrefix(value, "^"), "/")
+		// The first segment is what stands before the first slash: nothing. The last one may go on.
+		for i := 1; i < len(segments)-1 && segments[0] == ""; i++ {
+			if segments[i] == "" || strings.Trim(segments[i], plainCharacters) != "" {
+				break
+			}
+			prefix += "/" + segments[i]
+		}
+	}
+	return draftPath{
+		PathMatch: routing.PathMatch{Type: routing.PathRegularExpression, Value: regexp.QuoteMeta(prefix) + anyValue},
+		standIn:   true,
+	}
+}
+
+// plainCharacters mean themselves in paths and in regular expressions alike.
+const plainCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~"
+
+// draftMethods sorts the methods; none stand for every method. It is impossible to match where methods are stated and
+// none of them can be sent.
+func draftMethods(field string, methods []string, errs *problems) (sorted []string, possible bool) {
+	for i, method := range methods {
+		if !isToken(method) {
+			errs.invalid(`%s.methods[%d]: %s is not a method; write one such as "GET"`, field, i, quote(method))
+			continue
+		}
+		sorted = append(sorted, method)
+	}
+	slices.Sort(sorted)
+	return slices.Compact(sorted), len(methods) == 0 || len(sorted) > 0
+}
+
+// draftHeaders sorts the headers. They are not certain where a header is left out or taken at any value since what was
+// written can't be compiled.
+func draftHeaders(field string, headers []v1alpha1.HeaderMatch, errs *problems) (drafts []routing.HeaderMatch, certain bool) {
+	known := len(*errs)
+	for i := range headers {
+		header := &headers[i]
+		at := fmt.Sprintf("%s.headers[%d]", field, i)
+		if !isToken(header.Name) {
+			errs.invalid(`%s.name: %s is not a header name; write one such as "x-api-version"`, at, quote(header.Name))
+			continue
+		}
+		draft := routing.HeaderMatch{Name: strings.ToLower(header.Name), Value: header.Value}
+		before := len(*errs)
+		draft.Type = choose(errs, at+".type", header.Type,
+			choice[v1alpha1.HeaderMatchType, routing.HeaderMatchType]{v1alpha1.HeaderMatchExact, routing.HeaderExact},
+			choice[v1alpha1.HeaderMatchType, routing.HeaderMatchType]{v1alpha1.HeaderMatchRegularExpression, routing.HeaderRegularExpression},
+		)
+		if draft.Type == routing.HeaderRegularExpression {
+			if err := routing.ValidateExpression(header.Value); err != nil {
+				errs.invalid("%s.value: %s can't be used (%s); write an RE2 expression, or type Exact",
+					at, quote(header.Value), expressionError(err))
+			}
+		}
+		if len(*errs) > before {
+			draft.Type, draft.Value = routing.HeaderRegularExpression, anyValue
+		}
+		drafts = append(drafts, draft)
+	}
+	slices.SortFunc(drafts, func(a, b routing.HeaderMatch) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
+	})
+	return slices.Compact(drafts), len(*errs) == known
+}
+
+// isToken reports whether a string is a token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// describe says what a match takes, for messages.
+func describe(m *routing.Match, methods []string) string {
+	var b strings.Builder
+	if len(methods) > 0 {
+		b.WriteString(strings.Join(methods, ",") + " ")
+	}
+	fmt.Fprintf(&b, "%s %s", pathTypeName(m.Path.Type), quote(m.Path.Value))
+	if m.Host == "" {
+		b.WriteString(" on any host")
+	} else {
+		b.WriteString(" on " + quote(m.Host))
+	}
+	for i, header := range m.Headers {
+		if i == 0 {
+			b.WriteString(" with header ")
+		} else {
+			b.WriteString(" and ")
+		}
+		b.WriteString(header.Name)
+	}
+	return b.String()
+}
+
+func pathTypeName(t routing.PathMatchType) v1alpha1.PathMatchType {
+	switch t {
+	case routing.PathExact:
+		return v1alpha1.PathMatchExact
+	case routing.PathRegularExpression:
+		return v1alpha1.PathMatchRegularExpression
+	default:
+		return v1alpha1.PathMatchPathPrefix
+	}
+}
