@@ -67,7 +67,9 @@ func NewProgram(cfg routing.Config, deps Deps) (*Program, []routing.Problem) {
 	for i := range cfg.Certificates {
 		c, err := parseCertificate(&cfg.Certificates[i], known)
 		if err != nil {
-			problems = append(problems, routing.Problem{Pipeline: cfg.Certificates[i].Pipeline, Message: err.Error()})
+			problems = append(problems, routing.Problem{
+				Pipeline: cfg.Certificates[i].Pipeline, Kind: routing.ProblemCertificate, Message: err.Error(),
+			})
 		}
 		p.certificates = append(p.certificates, c)
 	}

@@ -11,8 +11,19 @@ import (
 // Problem says what is wrong with a Pipeline of a Config.
 type Problem struct {
 	Pipeline ObjectKey
+	Kind     ProblemKind
 	Message  string
 }
+
+// ProblemKind says what a Problem means for requests.
+type ProblemKind uint8
+
+const (
+	// ProblemBroken is the zero value: every request that the Pipeline matches is answered 503.
+	ProblemBroken ProblemKind = iota
+	// ProblemCertificate means that handshakes for a certificate's hosts fail; nothing else does.
+	ProblemCertificate
+)
 
 // Build makes the Table of a Config. It never fails: a Pipeline with something that can't be used becomes Broken, is
 // told as a Problem, and keeps its matches, so that no broader Pipeline takes its requests. A path that can't be used
