@@ -11,7 +11,7 @@ trap 'rm -rf "$new"' EXIT
 go tool -modfile=hack/tools/go.mod controller-gen object crd \
 	paths=./api/... output:crd:artifacts:config="$new"
 
-for dir in config/crd charts/ostiary/crds; do
+for dir in config/crd charts/ostiary/files/crds; do
 	mkdir -p "$dir"
 	rm -f "$dir"/ostiary.dev_*.yaml
 	cp "$new"/ostiary.dev_*.yaml "$dir"/
