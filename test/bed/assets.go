@@ -43,7 +43,8 @@ func FindAssets(ctx context.Context) (string, error) {
 
 // BuildStatic compiles a main package of this module (an import path, or a path
 // relative to the module's root with ./) to a static binary, as the bed's images
-// need it. Call it outside the namespace: it may have to download modules.
+// need it, with the flags of `make build`, so that both share what is compiled. Call
+// it outside the namespace: it may have to download modules.
 func BuildStatic(ctx context.Context, pkg, output string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -53,7 +54,7 @@ func BuildStatic(ctx context.Context, pkg, output string) error {
 	if err != nil {
 		return fmt.Errorf("find %q: %w", output, err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", absolute, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", absolute, pkg)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -51,7 +51,7 @@ func TestBed(t *testing.T) {
 	cluster := startBed(t)
 	switches := newSwitchboard(t)
 	t.Run("cases", func(t *testing.T) {
-		for name, run := range map[string]func(*testing.T, *Bed, *switchboard){
+		for name, run := range map[string]func(fixture){
 			"a service reaches ready pods only":                 testReadiness,
 			"a deleted pod drains before it goes":               testTermination,
 			"a pod that doesn't end is killed":                  testGracePeriod,
@@ -65,7 +65,7 @@ func TestBed(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				run(t, cluster, switches)
+				run(fixture{t: t, cluster: cluster, switches: switches})
 			})
 		}
 	})
@@ -79,6 +79,13 @@ func TestBed(t *testing.T) {
 	if err := goleak.Find(leaks); err != nil {
 		t.Errorf("after Stop: %v", err)
 	}
+}
+
+// fixture is what a case works with.
+type fixture struct {
+	t        *testing.T
+	cluster  *Bed
+	switches *switchboard
 }
 
 func startBed(t *testing.T) *Bed {
@@ -99,7 +106,8 @@ func startBed(t *testing.T) *Bed {
 	return cluster
 }
 
-func testReadiness(t *testing.T, cluster *Bed, switches *switchboard) {
+func testReadiness(f fixture) {
+	t, cluster, switches := f.t, f.cluster, f.switches
 	ready := switches.add(t, "ready")
 	ready.set(http.StatusServiceUnavailable)
 	namespace := newNamespace(t, cluster, deployment(fmt.Sprintf(`
@@ -150,7 +158,8 @@ func testReadiness(t *testing.T, cluster *Bed, switches *switchboard) {
 	}
 }
 
-func testTermination(t *testing.T, cluster *Bed, switches *switchboard) {
+func testTermination(f fixture) {
+	t, cluster, switches := f.t, f.cluster, f.switches
 	preStop := switches.add(t, "prestop")
 	release := preStop.hold()
 	namespace := newNamespace(t, cluster, deployment(fmt.Sprintf(`
@@ -191,7 +200,8 @@ func testTermination(t *testing.T, cluster *Bed, switches *switchboard) {
 	awaitGone(t, cluster, namespace, pod)
 }
 
-func testGracePeriod(t *testing.T, cluster *Bed, _ *switchboard) {
+func testGracePeriod(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, deployment(`
         readinessProbe: {httpGet: {port: http, path: /healthz}}`)+service)
 	await(t, "a ready endpoint", func() error { return wantEndpoints(cluster, namespace, "ready") })
@@ -213,7 +223,8 @@ func testGracePeriod(t *testing.T, cluster *Bed, _ *switchboard) {
 	}
 }
 
-func testLiveness(t *testing.T, cluster *Bed, switches *switchboard) {
+func testLiveness(f fixture) {
+	t, cluster, switches := f.t, f.cluster, f.switches
 	alive := switches.add(t, "alive")
 	namespace := newNamespace(t, cluster, deployment(fmt.Sprintf(`
         livenessProbe:
@@ -242,7 +253,8 @@ func testLiveness(t *testing.T, cluster *Bed, switches *switchboard) {
 	}
 }
 
-func testCrashLoop(t *testing.T, cluster *Bed, _ *switchboard) {
+func testCrashLoop(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, strings.Replace(deployment(""), "-addr=:80", "-addr=nowhere", 1))
 	await(t, "three starts", func() error {
 		pod := onlyPod(t, cluster, namespace)
@@ -258,7 +270,8 @@ func testCrashLoop(t *testing.T, cluster *Bed, _ *switchboard) {
 	})
 }
 
-func testCompletion(t *testing.T, cluster *Bed, _ *switchboard) {
+func testCompletion(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, `
 apiVersion: batch/v1
 kind: Job
@@ -277,7 +290,8 @@ spec:
 	}
 }
 
-func testServiceAccount(t *testing.T, cluster *Bed, _ *switchboard) {
+func testServiceAccount(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, deployment(""))
 	pod := awaitReady(t, cluster, namespace)
 	volumes, err := filepath.Glob(filepath.Join(cluster.WorkDir(), "pods", string(pod.UID), "volumes", "kube-api-access-*"))
@@ -308,7 +322,8 @@ func testServiceAccount(t *testing.T, cluster *Bed, _ *switchboard) {
 	})
 }
 
-func testContainer(t *testing.T, cluster *Bed, _ *switchboard) {
+func testContainer(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, `
 apiVersion: v1
 kind: Secret
@@ -362,10 +377,10 @@ data: {colour: blue}
 			t.Errorf("file %q: got %q, error %v", path, content, err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(process, "root/etc/word/other")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(process, "root", "etc", "word", "other")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a key that the volume doesn't list: got error %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(process, "root/scratch/x"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(process, "root", "scratch", "x"), nil, 0o600); err != nil {
 		t.Errorf("write to an emptyDir: %v", err)
 	}
 	for _, path := range []string{"x", "etc/word/x"} {
@@ -392,7 +407,8 @@ data: {colour: blue}
 	}
 }
 
-func testMissingSecret(t *testing.T, cluster *Bed, _ *switchboard) {
+func testMissingSecret(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, deployment(`
         env:
         - {name: WORD, valueFrom: {secretKeyRef: {name: word, key: word}}}`))
@@ -409,7 +425,8 @@ func testMissingSecret(t *testing.T, cluster *Bed, _ *switchboard) {
 	awaitReady(t, cluster, namespace)
 }
 
-func testPause(t *testing.T, cluster *Bed, _ *switchboard) {
+func testPause(f fixture) {
+	t, cluster := f.t, f.cluster
 	namespace := newNamespace(t, cluster, strings.Replace(deployment(`
         readinessProbe: {httpGet: {port: http}}`), "example.test/backend", "example.test/other", 1))
 	pod := awaitReady(t, cluster, namespace)

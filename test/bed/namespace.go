@@ -164,8 +164,7 @@ func runInNamespace(extraFlags uintptr) (int, error) {
 	if len(problem) > 0 {
 		return 0, errors.New(string(problem))
 	}
-	var exit *exec.ExitError
-	if waitErr != nil && !errors.As(waitErr, &exit) {
+	if _, exited := errors.AsType[*exec.ExitError](waitErr); waitErr != nil && !exited {
 		return 0, fmt.Errorf("wait for the namespace: %w", waitErr)
 	}
 	return exitCode(cmd.ProcessState.Sys().(syscall.WaitStatus)), nil

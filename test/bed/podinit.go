@@ -92,7 +92,7 @@ func setUpRoot(spec *processSpec) error {
 		}
 	}
 	hosts := "127.0.0.1\tlocalhost\n" + spec.Address + "\t" + spec.Hostname + "\n"
-	if err := os.WriteFile(filepath.Join(spec.Root, "etc/hosts"), []byte(hosts), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(spec.Root, "etc", "hosts"), []byte(hosts), 0o644); err != nil {
 		return err
 	}
 	if err := unix.Mount("proc", filepath.Join(spec.Root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {

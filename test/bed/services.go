@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -315,7 +316,7 @@ func (p *serviceProxy) endpoints(to target) ([]string, error) {
 			}
 			for _, endpoint := range slice.Endpoints {
 				for _, address := range endpoint.Addresses {
-					at := net.JoinHostPort(address, fmt.Sprint(*port.Port))
+					at := net.JoinHostPort(address, strconv.Itoa(int(*port.Port)))
 					switch c := endpoint.Conditions; {
 					case c.Ready == nil || *c.Ready:
 						ready = append(ready, at)

@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -152,17 +154,17 @@ func (p *podlet) environment(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 		}
 	}
 	for _, e := range c.Env {
-		value, err := expand(e.Value, env), error(nil)
-		if e.ValueFrom != nil {
-			var found bool
-			if value, found, err = p.variable(ctx, pod, c, address, e.ValueFrom); err != nil {
-				return nil, fmt.Errorf("variable %q: %w", e.Name, err)
-			}
-			if !found {
-				continue
-			}
+		if e.ValueFrom == nil {
+			env = append(env, variable{e.Name, expand(e.Value, env)})
+			continue
 		}
-		env = append(env, variable{e.Name, value})
+		value, found, err := p.variable(ctx, pod, c, address, e.ValueFrom)
+		if err != nil {
+			return nil, fmt.Errorf("variable %q: %w", e.Name, err)
+		}
+		if found {
+			env = append(env, variable{e.Name, value})
+		}
 	}
 	return env, nil
 }
@@ -305,9 +307,9 @@ func (p *podlet) resourceValue(c *corev1.Container, ref *corev1.ResourceFieldSel
 	}
 	switch name {
 	case "cpu":
-		return fmt.Sprint(divideUp(quantity.MilliValue(), divisor.MilliValue())), nil
+		return strconv.FormatInt(divideUp(quantity.MilliValue(), divisor.MilliValue()), 10), nil
 	case "memory", "ephemeral-storage":
-		return fmt.Sprint(divideUp(quantity.Value(), divisor.Value())), nil
+		return strconv.FormatInt(divideUp(quantity.Value(), divisor.Value()), 10), nil
 	}
 	return "", fmt.Errorf("the test bed doesn't know the resource %q", ref.Resource)
 }
@@ -324,9 +326,9 @@ func expand(text string, env []variable) string {
 			return "$"
 		}
 		name := match[2 : len(match)-1]
-		for i := len(env) - 1; i >= 0; i-- {
-			if env[i].name == name {
-				return env[i].value
+		for _, e := range slices.Backward(env) {
+			if e.name == name {
+				return e.value
 			}
 		}
 		return match

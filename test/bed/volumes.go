@@ -3,6 +3,7 @@
 package bed
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,10 @@ func (s *volumeSet) mounts(c *corev1.Container) ([]mount, error) {
 		if !slices.ContainsFunc(s.pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
 			return nil, fmt.Errorf("volume mount %q: no such volume", m.Name)
 		}
-		source := filepath.Join(s.dir, m.Name, filepath.Join("/", m.SubPath))
+		if m.SubPath != "" && !filepath.IsLocal(m.SubPath) {
+			return nil, fmt.Errorf("volume mount %q: subPath %q is not a path inside the volume", m.Name, m.SubPath)
+		}
+		source := filepath.Join(s.dir, m.Name, m.SubPath)
 		content := s.content[m.Name] != nil
 		if m.SubPath != "" && !content {
 			if err := os.MkdirAll(source, 0o777); err != nil {
@@ -276,7 +280,7 @@ const currentData = "..data"
 
 func (d *contentDir) replace(files map[string]volumeFile) error {
 	if d.files != nil && maps.EqualFunc(d.files, files, func(a, b volumeFile) bool {
-		return a.mode == b.mode && string(a.data) == string(b.data)
+		return a.mode == b.mode && bytes.Equal(a.data, b.data)
 	}) {
 		return nil
 	}

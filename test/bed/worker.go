@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -140,7 +139,7 @@ func (w *worker) event(kind, reason, format string, args ...any) {
 	if kind == corev1.EventTypeWarning {
 		level = slog.LevelWarn
 	}
-	w.log.Log(context.Background(), level, fmt.Sprintf(format, args...), "reason", reason)
+	w.log.Log(context.Background(), level, "pod event", "reason", reason, "message", fmt.Sprintf(format, args...))
 	w.podlet.events.Eventf(w.pod, kind, reason, format, args...)
 }
 
@@ -378,8 +377,6 @@ func (w *worker) podStatus() *corev1.PodStatus {
 	status.Conditions = w.status.conditions.list()
 	return status
 }
-
-func (w *worker) rootDir() string { return filepath.Join(w.podlet.podDir(w.pod), "root") }
 
 // metav1Now is the time as the API stores it: without fractions of a second.
 func metav1Now() metav1.Time { return metav1.Now().Rfc3339Copy() }
