@@ -1,0 +1,283 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/internal/compile"
+	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// initialGrace bounds how long readiness waits for the objects that existed at the start, of which some may not be
+// readable.
+const initialGrace = 2 * time.Minute
+
+// startRequest is handled once, when the workers have started: all caches are synced then.
+func startRequest() reconcile.Request { return reconcile.Request{} }
+
+// credentialReconciler keeps the keyring. It runs on every replica, per JWTCredential.
+type credentialReconciler struct {
+	reader    client.Reader
+	scope     *scope
+	secrets   *secretStore
+	publisher *publish.Publisher
+	progress  *keyProgress
+	reports   *reports
+	started   *startGate
+	log       *slog.Logger
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if req == startRequest() {
+		r.start(ctx)
+		return reconcile.Result{}, nil
+	}
+	if err := r.started.wait(ctx); err != nil {
+		return reconcile.Result{}, err
+	}
+	key := objectKey(req)
+	run := r.progress.begin(key)
+	credential, err := r.credential(ctx, key)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if credential == nil {
+		r.publisher.DeleteCredential(key)
+		r.secrets.retain(secretOwner(key), nil)
+		r.reports.remove(objectRef{kindJWTCredential, key})
+		r.progress.finish(run)
+		return reconcile.Result{}, nil
+	}
+	input, read, err := r.input(ctx, credential)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	entry, verdict := compile.Credential(input)
+	if entry == nil {
+		r.publisher.DeleteCredential(key)
+	} else {
+		r.publisher.SetCredential(entry)
+	}
+	if err := read.err(); err != nil {
+		// What could be read is served; the verdict waits, since it would blame the user for a Secret that is there.
+		return reconcile.Result{}, err
+	}
+	r.progress.finish(run)
+	r.reports.set(objectRef{kindJWTCredential, key}, credentialReport(input, verdict, read))
+	return reconcile.Result{}, nil
+}
+
+// start reads what is there at once, where that is much, and lets the workers begin.
+func (r *credentialReconciler) start(ctx context.Context) {
+	defer r.started.open()
+	defer r.progress.markInitial()
+	var list v1alpha1.JWTCredentialList
+	if err := r.reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+		r.log.Warn("credentials are read one by one", "err", err)
+		return
+	}
+	owners := make(map[secretOwner][]routing.ObjectKey, len(list.Items))
+	for i := range list.Items {
+		owners[secretOwner(keyOf(&list.Items[i]))] = compile.CredentialSecrets(&list.Items[i])
+	}
+	if err := r.secrets.prime(ctx, owners); err != nil {
+		r.log.Warn("credentials are read one by one", "err", err)
+	}
+}
+
+// credential returns the object, or nil when nothing of it may be served: it is gone, being deleted, or in a namespace
+// that is not served.
+func (r *credentialReconciler) credential(ctx context.Context, key routing.ObjectKey) (*v1alpha1.JWTCredential, error) {
+	var credential v1alpha1.JWTCredential
+	if err := r.reader.Get(ctx, objectName(key), &credential); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("read JWTCredential %q: %w", path(key), err)
+	}
+	if !credential.DeletionTimestamp.IsZero() {
+		return nil, nil
+	}
+	included, err := r.scope.includes(ctx, key.Namespace)
+	if err != nil || !included {
+		return nil, err
+	}
+	return &credential, nil
+}
+
+func (r *credentialReconciler) input(ctx context.Context, credential *v1alpha1.JWTCredential) (compile.CredentialInput, secretsRead, error) {
+	input := compile.CredentialInput{Credential: credential}
+	namespace := client.InNamespace(credential.Namespace)
+
+	var consumer v1alpha1.Consumer
+	switch err := r.reader.Get(ctx, objectName(compile.CredentialConsumer(credential)), &consumer); {
+	case err == nil:
+		input.Consumer = &consumer
+		var namesakes v1alpha1.ConsumerList
+		if err := r.reader.List(ctx, &namesakes, namespace, client.MatchingFields{indexUsername: compile.Username(&consumer)}); err != nil {
+			return input, secretsRead{}, fmt.Errorf("list Consumers: %w", err)
+		}
+		input.SameUsername = others(pointers(namesakes.Items), consumer.Name)
+	case !apierrors.IsNotFound(err):
+		return input, secretsRead{}, fmt.Errorf("read Consumer %q: %w", path(compile.CredentialConsumer(credential)), err)
+	}
+
+	var siblings v1alpha1.JWTCredentialList
+	if err := r.reader.List(ctx, &siblings, namespace, client.MatchingFields{indexKeyID: compile.KeyID(credential)}); err != nil {
+		return input, secretsRead{}, fmt.Errorf("list JWTCredentials: %w", err)
+	}
+	input.SameKeyID = others(pointers(siblings.Items), credential.Name)
+
+	read := r.secrets.read(ctx, secretOwner(keyOf(credential)), compile.CredentialSecrets(credential))
+	input.Secrets = read.secrets
+	return input, read, nil
+}
+
+// others leaves out the object of that name and those that are being deleted, which serve nothing any more.
+func others[T client.Object](objects []T, name string) []T {
+	return slices.DeleteFunc(objects, func(object T) bool {
+		return object.GetName() == name || (!object.GetDeletionTimestamp().IsZero() && isCredential(object))
+	})
+}
+
+func isCredential(object client.Object) bool {
+	_, ok := object.(*v1alpha1.JWTCredential)
+	return ok
+}
+
+func credentialReport(input compile.CredentialInput, verdict compile.Verdict, read secretsRead) report {
+	secrets := compile.CredentialSecrets(input.Credential)
+	rep := report{verdict: verdict}
+	rep.need.version = specVersion{uid: verdict.UID, generation: verdict.Generation, secrets: read.version(secrets)}
+	rep.need.keyring[resourceJWTCredentials] = parseVersion(input.Credential.ResourceVersion)
+	rep.need.keyring.raise(resourceSecrets, read.newest(secrets))
+	return rep
+}
+
+// credentialWatches are the sources of credentialReconciler and of its progress.
+type credentialWatches struct {
+	reader   client.Reader
+	progress *keyProgress
+	scope    *scope
+}
+
+func (w *credentialWatches) sources(c cache.Cache) []source.Source {
+	sources := []source.Source{
+		source.Func(func(_ context.Context, q queue) error {
+			urgent(q, startRequest())
+			return nil
+		}),
+		watch(c, &v1alpha1.JWTCredential{}, w.credentialChanged),
+		watch(c, &v1alpha1.Consumer{}, w.consumerChanged),
+		watch(c, secretMetadata(), w.secretChanged),
+	}
+	if w.scope.restricted() {
+		sources = append(sources, watch(c, namespaceMetadata(), w.namespaceChanged))
+	}
+	return sources
+}
+
+// credentialChanged wakes the credential, and those with the same keyID when one comes or goes, since the oldest wins.
+func (w *credentialWatches) credentialChanged(ctx context.Context, e change[*v1alpha1.JWTCredential], q queue) {
+	if !e.respecified() && labels.Equals(e.old.Labels, e.new.Labels) {
+		w.progress.observe(resourceJWTCredentials, e.version())
+		return
+	}
+	keys := []routing.ObjectKey{keyOf(e.object())}
+	e.states(func(credential *v1alpha1.JWTCredential) {
+		keys = append(keys, w.credentials(ctx, credential.Namespace, client.MatchingFields{indexKeyID: compile.KeyID(credential)})...)
+	})
+	w.wake(resourceJWTCredentials, e.version(), keys, q)
+}
+
+// consumerChanged wakes the credentials of a Consumer and of those with the same username.
+func (w *credentialWatches) consumerChanged(ctx context.Context, e change[*v1alpha1.Consumer], q queue) {
+	if !e.respecified() {
+		w.progress.observe(resourceConsumers, e.version())
+		return
+	}
+	consumers := map[string]bool{e.object().Name: true}
+	e.states(func(consumer *v1alpha1.Consumer) {
+		var namesakes v1alpha1.ConsumerList
+		err := w.reader.List(ctx, &namesakes, client.InNamespace(consumer.Namespace), client.UnsafeDisableDeepCopy,
+			client.MatchingFields{indexUsername: compile.Username(consumer)})
+		if err != nil {
+			return // the cache answers from memory; it fails only while the process ends
+		}
+		for i := range namesakes.Items {
+			consumers[namesakes.Items[i].Name] = true
+		}
+	})
+	var keys []routing.ObjectKey
+	for _, name := range slices.Sorted(maps.Keys(consumers)) {
+		keys = append(keys, w.credentials(ctx, e.object().Namespace, client.MatchingFields{indexConsumer: name})...)
+	}
+	w.wake(resourceConsumers, e.version(), keys, q)
+}
+
+func (w *credentialWatches) secretChanged(ctx context.Context, e change[*metav1.PartialObjectMetadata], q queue) {
+	keys := w.credentials(ctx, e.object().Namespace, client.MatchingFields{indexSecret: e.object().Name})
+	w.wake(resourceSecrets, e.version(), keys, q)
+}
+
+func (w *credentialWatches) namespaceChanged(ctx context.Context, e change[*metav1.PartialObjectMetadata], q queue) {
+	if e.kind == updated && labels.Equals(e.old.Labels, e.new.Labels) {
+		return
+	}
+	w.wake(resourceJWTCredentials, 0, w.credentials(ctx, e.object().Name), q)
+}
+
+func (w *credentialWatches) wake(r resource, version uint64, keys []routing.ObjectKey, q queue) {
+	keys = uniqueKeys(keys)
+	w.progress.observe(r, version, keys...)
+	for _, key := range keys {
+		q.Add(request(key))
+	}
+}
+
+func (w *credentialWatches) credentials(ctx context.Context, namespace string, opts ...client.ListOption) []routing.ObjectKey {
+	var list v1alpha1.JWTCredentialList
+	if err := w.reader.List(ctx, &list, append(opts, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)...); err != nil {
+		return nil // the cache answers from memory; it fails only while the process ends
+	}
+	keys := make([]routing.ObjectKey, len(list.Items))
+	for i := range list.Items {
+		keys[i] = keyOf(&list.Items[i])
+	}
+	return keys
+}
+
+// startGate holds workers back until it is opened.
+type startGate struct {
+	once   sync.Once
+	opened chan struct{}
+}
+
+func newStartGate() *startGate { return &startGate{opened: make(chan struct{})} }
+
+func (g *startGate) open() { g.once.Do(func() { close(g.opened) }) }
+
+func (g *startGate) wait(ctx context.Context) error {
+	select {
+	case <-g.opened:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the start: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,240 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/ostiary/ostiary/internal/publish"
+)
+
+const (
+	// retryMin and retryMax bound the pause before something that failed is tried again.
+	retryMin = 50 * time.Millisecond
+	retryMax = 5 * time.Second
+	// reconcileTimeout bounds one reconcile, so that an API server that doesn't answer never holds a worker for good.
+	reconcileTimeout = 30 * time.Second
+	// stopTimeout bounds how long the controllers take to stop.
+	stopTimeout = 15 * time.Second
+
+	credentialWorkers = 4
+	statusWorkers     = 2
+)
+
+// Runner is the controllers of one replica.
+type Runner struct {
+	manager     manager.Manager
+	publisher   *publish.Publisher
+	credentials *keyProgress
+	endpoints   *keyProgress
+	watchErrors *watchErrors
+}
+
+// New sets up the controllers of a replica that feed pub. It asks the API server for nothing but what resources it has;
+// Run does the rest.
+func New(ctx context.Context, cfg *rest.Config, opts Options, pub *publish.Publisher, log *slog.Logger) (*Runner, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("check the controllers' options: %w", err)
+	}
+	cfg = rest.CopyConfig(cfg)
+	if cfg.QPS == 0 {
+		cfg.QPS = -1 // the few workers bound the rate, and the API server's own fairness does
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	watchErrors := &watchErrors{}
+	mgr, err := ctrl.NewManager(cfg, manager.Options{
+		Scheme:                  scheme,
+		Cache:                   cacheOptions(opts, watchErrors),
+		Logger:                  logr.FromSlogHandler(log.Handler()),
+		Metrics:                 metricsserver.Options{BindAddress: "0"}, // see Gatherer
+		HealthProbeBindAddress:  "0",
+		PprofBindAddress:        "0",
+		LeaderElection:          false, // the manager's ends the process when it loses; see elector
+		GracefulShutdownTimeout: ptr.To(stopTimeout),
+		Controller: config.Controller{
+			SkipNameValidation:    ptr.To(true), // several replicas may share a process, in tests
+			NeedLeaderElection:    ptr.To(false),
+			ReconciliationTimeout: reconcileTimeout,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return nil, err
+	}
+	r := &Runner{manager: mgr, publisher: pub, watchErrors: watchErrors}
+	if err := r.assemble(cfg, opts, log); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// assemble makes the parts and ties them together.
+func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) error {
+	mgr, now := r.manager, time.Now
+	namespaces, err := newScope(opts, mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	discoveryClient, err := discovery.NewDiscoveryClientForConfigAndClient(cfg, mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("make the discovery client: %w", err)
+	}
+
+	// Progress of this replica, and those who want to know of it.
+	replica := &replicaPublisher{options: opts, client: mgr.GetClient(), now: now, log: log, moved: make(chan struct{}, 1)}
+	var triggers [kindCount]trigger
+	wake := func(ref objectRef) { triggers[ref.kind].add(ref.key) }
+	var others *fleet
+	moved := func() {
+		replica.changed()
+		others.changed()
+	}
+	table := &tableProgress{changed: moved}
+	r.credentials = newKeyProgress(now, moved)
+	r.endpoints = newKeyProgress(now, nil)
+	own := func() replicaState {
+		return replicaState{ready: r.Ready() == nil, table: table.marks(), keyring: r.credentials.marks()}
+	}
+	replica.own = own
+	others = newFleet(replicaLeaseName(opts), own, wake, now)
+	all := newReports(wake)
+
+	// Compile, credentials, endpoints: on every replica.
+	secrets := newSecretStore(mgr.GetCache(), mgr.GetAPIReader(), opts.WatchNamespaces)
+	var compileTrigger trigger
+	grants := newGrantWatcher(mgr.GetCache(), discoveryClient, func() { compileTrigger.addAfter(compileRequest(), compileWindow) }, log)
+	compiles := &compileWatches{reader: mgr.GetCache(), progress: table, scope: namespaces}
+	credentials := &credentialWatches{reader: mgr.GetCache(), progress: r.credentials, scope: namespaces}
+	endpoints := &endpointWatches{progress: r.endpoints}
+	errs := []error{
+		add(mgr, "compile", 1, &compileReconciler{
+			snapshots: &snapshotter{options: opts.compileOptions(), reader: mgr.GetCache(), scope: namespaces, secrets: secrets, grants: grants},
+			publisher: r.publisher, progress: table, reports: all, log: log, now: now,
+		}, append(compiles.sources(mgr.GetCache()), compileTrigger.source())),
+		add(mgr, "credential", credentialWorkers, &credentialReconciler{
+			reader: mgr.GetCache(), scope: namespaces, secrets: secrets, publisher: r.publisher,
+			progress: r.credentials, reports: all, started: newStartGate(), log: log,
+		}, credentials.sources(mgr.GetCache())),
+		add(mgr, "endpoint", 1, &endpointReconciler{
+			reader: mgr.GetCache(), scope: namespaces, publisher: r.publisher, progress: r.endpoints,
+		}, endpoints.sources(mgr.GetCache())),
+		mgr.Add(grants),
+	}
+
+	// Status: the leader's.
+	var leader leadership = alwaysLeading{}
+	if opts.LeaderElection == LeaderElectionEnabled {
+		elected, err := newElector(cfg, opts, log, func() {
+			others.reset()
+			for _, ref := range all.refs() {
+				wake(ref)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		leader = elected
+		errs = append(errs, mgr.Add(elected))
+	}
+	status := statusParts{manager: mgr, reports: all, fleet: others, leader: leader, log: log, now: now, triggers: &triggers}
+	errs = append(errs,
+		addStatus(status, pipelineStatus()),
+		addStatus(status, serviceEndpointStatus()),
+		addStatus(status, consumerStatus()),
+		addStatus(status, credentialStatus()),
+		mgr.Add(&fleetWatcher{fleet: others, cache: mgr.GetCache(), writer: mgr.GetClient(), namespace: opts.PodNamespace, leader: leader, log: log}),
+	)
+	if opts.PodNamespace != "" {
+		errs = append(errs, mgr.Add(replica))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("set up the controllers: %w", err)
+	}
+	return nil
+}
+
+// add adds one controller to the manager.
+func add(mgr manager.Manager, name string, workers int, reconciler reconcile.Reconciler, sources []source.Source) error {
+	c, err := controller.New(name, mgr, controller.Options{
+		Reconciler:              reconciler,
+		MaxConcurrentReconciles: workers,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryMin, retryMax),
+	})
+	if err != nil {
+		return fmt.Errorf("make the controller %s: %w", name, err)
+	}
+	for _, s := range sources {
+		if err := c.Watch(s); err != nil {
+			return fmt.Errorf("watch for the controller %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// statusParts is what the status reconcilers share.
+type statusParts struct {
+	manager  manager.Manager
+	reports  *reports
+	fleet    *fleet
+	leader   leadership
+	log      *slog.Logger
+	now      func() time.Time
+	triggers *[kindCount]trigger
+}
+
+func addStatus[T client.Object](p statusParts, k statusKind[T]) error {
+	reconciler := &statusReconciler[T]{
+		statusKind: k,
+		reader:     p.manager.GetCache(), writer: p.manager.GetClient(),
+		reports: p.reports, fleet: p.fleet, leader: p.leader,
+		recorder: p.manager.GetEventRecorder("ostiary"),
+		log:      p.log, now: p.now,
+	}
+	return add(p.manager, "status-"+k.name, statusWorkers, reconciler, reconciler.sources(p.manager.GetCache(), &p.triggers[k.kind]))
+}
+
+// Run runs the controllers until ctx ends, and serves whether or not this replica is the leader. It returns an error
+// when they can't be started: the CRDs are missing, or a permission is.
+func (r *Runner) Run(ctx context.Context) error {
+	if err := r.manager.Start(ctx); err != nil {
+		return errors.Join(fmt.Errorf("run the controllers: %w", err), r.watchErrors.err())
+	}
+	return nil
+}
+
+// Ready says why this replica should get no requests: its first table is not live, the credentials or endpoints that
+// existed when it started are not processed, or publishing has failed for long. It stays nil while the API server is
+// away: what is live is served.
+func (r *Runner) Ready() error {
+	if err := r.publisher.Ready(); err != nil {
+		if errors.Is(err, publish.ErrNothingPublished) {
+			return errors.Join(err, r.watchErrors.err())
+		}
+		return err
+	}
+	if err := r.credentials.ready("credentials", initialGrace); err != nil {
+		return err
+	}
+	return r.endpoints.ready("Services", initialGrace)
+}
