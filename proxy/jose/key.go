@@ -25,8 +25,17 @@ var (
 // Key verifies signatures. It is immutable, safe for use by several goroutines and prints as nothing but "[redacted]".
 // Parse makes keys; the zero Key permits no algorithm.
 type Key struct {
-	// m is behind a pointer so that nothing which prints a Key inside of another value by reflection gets to the bytes.
-	m *material
+	// m is behind a function, which nothing that prints by reflection calls: package fmt follows a pointer in a field that
+	// is not exported where the verb does not fit.
+	m func() *material
+}
+
+// known is what the Key knows; the zero Key knows nothing.
+func (k Key) known() *material {
+	if k.m == nil {
+		return &material{}
+	}
+	return k.m()
 }
 
 // material is what a Key knows.
@@ -61,34 +70,22 @@ func newKey(kid string, f family, public any, algorithms []Algorithm) (*Key, err
 			m.kid = m.thumbprint
 		}
 	}
-	return &Key{m: m}, nil
+	return &Key{m: func() *material { return m }}, nil
 }
 
 // KID is the name of the key: the one it was given, else the JWK's kid, else the thumbprint. It is empty for an HMAC
 // secret that was given no name.
-func (k Key) KID() string {
-	if k.m == nil {
-		return ""
-	}
-	return k.m.kid
-}
+func (k Key) KID() string { return k.known().kid }
 
 // Thumbprint is the RFC 7638 thumbprint by SHA-256 in base64url. It is empty for an HMAC secret.
-func (k Key) Thumbprint() string {
-	if k.m == nil {
-		return ""
-	}
-	return k.m.thumbprint
-}
+func (k Key) Thumbprint() string { return k.known().thumbprint }
 
 // Algorithms are the algorithms that the key permits, in the order of the credential's.
 func (k Key) Algorithms() []Algorithm {
-	if k.m == nil {
-		return nil
-	}
-	algorithms := make([]Algorithm, 0, len(k.m.methods))
-	for i := range k.m.methods {
-		algorithms = append(algorithms, k.m.methods[i].algorithm)
+	methods := k.known().methods
+	algorithms := make([]Algorithm, len(methods))
+	for i := range methods {
+		algorithms[i] = methods[i].algorithm
 	}
 	return algorithms
 }
@@ -99,12 +96,10 @@ func (k Key) Permits(a Algorithm) bool {
 }
 
 func (k Key) signing(a Algorithm) jwt.SigningMethod {
-	if k.m == nil {
-		return nil
-	}
-	for i := range k.m.methods {
-		if k.m.methods[i].algorithm == a {
-			return k.m.methods[i].signing
+	methods := k.known().methods
+	for i := range methods {
+		if methods[i].algorithm == a {
+			return methods[i].signing
 		}
 	}
 	return nil
@@ -117,7 +112,7 @@ func (k Key) Verify(a Algorithm, signingInput string, signature []byte) error {
 	if m == nil {
 		return ErrAlgorithm
 	}
-	if len(signature) == 0 || m.Verify(signingInput, signature, k.m.public) != nil {
+	if len(signature) == 0 || m.Verify(signingInput, signature, k.known().public) != nil {
 		return ErrSignature
 	}
 	return nil
@@ -126,17 +121,15 @@ func (k Key) Verify(a Algorithm, signingInput string, signature []byte) error {
 // Equal says whether both are the same key of the same name, permitting the same algorithms in the same order.
 // HMAC secrets are compared in constant time.
 func (k Key) Equal(other Key) bool {
-	if k.m == nil || other.m == nil {
-		return k.m == other.m
-	}
-	if k.m.kid != other.m.kid || k.m.family != other.m.family || !slices.Equal(k.Algorithms(), other.Algorithms()) {
+	a, b := k.known(), other.known()
+	if a.kid != b.kid || a.family != b.family || !slices.Equal(k.Algorithms(), other.Algorithms()) {
 		return false
 	}
-	mine, isSecret := k.m.public.([]byte)
+	mine, isSecret := a.public.([]byte)
 	if !isSecret {
-		return k.m.thumbprint == other.m.thumbprint
+		return a.thumbprint == b.thumbprint
 	}
-	theirs, _ := other.m.public.([]byte)
+	theirs, _ := b.public.([]byte)
 	return subtle.ConstantTimeCompare(mine, theirs) == 1
 }
 
