@@ -115,15 +115,20 @@ func (g graph) reach(from string) map[string][]string {
 	return chains
 }
 
-// forbidden returns one line for every package reached from the given one that
-// matches, with the chain of imports that leads there.
+// forbidden returns the chains of imports that lead from the given package to
+// one that matches, one chain for each package that imports such a one.
 func (g graph) forbidden(from string, matches func(path string) bool) []string {
 	chains := g.reach(from)
 	var lines []string
+	told := map[string]bool{}
 	for _, path := range slices.Sorted(maps.Keys(chains)) {
 		chain := chains[path]
-		// A forbidden package that is reached through another one is told once, at the first.
-		if matches(path) && !slices.ContainsFunc(chain[:len(chain)-1], matches) {
+		// What is reached through a forbidden package is that one's business.
+		if len(chain) < 2 || !matches(path) || slices.ContainsFunc(chain[:len(chain)-1], matches) {
+			continue
+		}
+		if importer := chain[len(chain)-2]; !told[importer] {
+			told[importer] = true
 			lines = append(lines, strings.Join(chain, "\n      imports "))
 		}
 	}
