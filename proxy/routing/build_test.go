@@ -245,9 +245,11 @@ func TestPrivateKeysAreNeverPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	table, _ := Build(Config{Certificates: []Certificate{c}})
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "table", table)
 	printed := []string{log.String(), string(encoded), string(text), c.Key.String(), c.Key.GoString()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-		printed = append(printed, fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c), fmt.Sprintf(verb, c.Key))
+		printed = append(printed, fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c), fmt.Sprintf(verb, c.Key), fmt.Sprintf(verb, table))
 	}
 	for _, p := range printed {
 		for _, form := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), "115 101 99", "c2VjcmV0"} {

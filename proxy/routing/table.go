@@ -1,6 +1,10 @@
 package routing
 
-import "slices"
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+)
 
 // Table answers which Pipeline takes a request. It is immutable: any number of goroutines may use it.
 type Table struct {
@@ -13,6 +17,14 @@ type Table struct {
 
 	certificateOf hostIndex
 }
+
+// Format writes how many Pipelines there are, whatever the verb: the certificates' keys are secret.
+func (t *Table) Format(state fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(state, "Table(%d pipelines)", len(t.pipelines))
+}
+
+// LogValue is as Format.
+func (t *Table) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 // Request is what a request is matched by.
 type Request struct {
