@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log/slog"
@@ -436,4 +437,49 @@ func mustURL(t testing.TB, raw string) *url.URL {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// refusingAddress is one that nothing listens on.
+func refusingAddress(t testing.TB) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+// record waits for the next record of the access log after before.
+func (b *bed) record(t testing.TB, before string) map[string]any {
+	t.Helper()
+	var record map[string]any
+	waitFor(t, "the access log's record", func() bool {
+		for line := range strings.Lines(b.access.String()[len(before):]) {
+			if strings.HasPrefix(line, "{") && strings.HasSuffix(line, "\n") {
+				if err := json.Unmarshal([]byte(line), &record); err != nil {
+					t.Fatalf("record %q: %v", line, err)
+				}
+				return true
+			}
+		}
+		return false
+	})
+	return record
+}
+
+// waitFor waits until the condition holds.
+func waitFor(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }

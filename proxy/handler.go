@@ -196,7 +196,7 @@ func (x *exchange) redirect() {
 func (x *exchange) fail(err error) {
 	if errors.Is(err, upstream.ErrClientGone) {
 		x.gone = true
-		return
+		panic(http.ErrAbortHandler) // returning would send an empty 200
 	}
 	var failed *upstream.Error
 	if !errors.As(err, &failed) {

@@ -44,7 +44,7 @@ func (x *exchange) refuse(r gate.Refusal) {
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", retryAfter)
 	}
-	if x.r.ProtoMajor == 1 && malformed(r.Reason) {
+	if x.r.ProtoMajor == 1 && (malformed(r.Reason) || x.r.Method == http.MethodConnect) {
 		// Where a request was misread, so would be what follows it (RFC 9112 section 11.2).
 		header.Set("Connection", "close")
 	}
