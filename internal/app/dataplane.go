@@ -1,0 +1,146 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ostiary/ostiary/internal/admin"
+	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/proxy"
+	"github.com/ostiary/ostiary/proxy/keyring"
+	"github.com/ostiary/ostiary/proxy/server"
+	"github.com/ostiary/ostiary/proxy/upstream"
+)
+
+var errDraining = errors.New("draining: this process is about to end")
+
+// dataPlane is everything that serves requests; controller and serve differ only in what feeds it.
+type dataPlane struct {
+	options   serveOptions
+	log       *slog.Logger
+	metrics   *prometheus.Registry
+	publisher *publish.Publisher
+	server    *server.Server
+	upstreams *upstream.Registry
+	draining  atomic.Bool
+	onListen  func(name, address string)
+}
+
+// source feeds a data plane until its context ends. ready says why the process should get no requests yet.
+type source struct {
+	run   func(context.Context) error
+	ready func() error
+	// metrics are shown beside those of the data plane.
+	metrics []prometheus.Gatherer
+}
+
+func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *slog.Logger, onListen func(name, address string)) (*dataPlane, error) {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	live := &proxy.Live{}
+	plane := &dataPlane{options: options, log: log, metrics: metrics, onListen: onListen}
+	plane.upstreams = upstream.NewRegistry(upstream.Options{
+		Loopback:     loopback,
+		OwnListeners: func() []netip.AddrPort { return plane.server.Addresses() },
+		Log:          log,
+		Metrics:      metrics,
+	})
+	plane.publisher = publish.New(publish.Options{
+		Keyring:   keyring.New(),
+		Upstreams: plane.upstreams,
+		Live:      live,
+		Log:       log,
+		Metrics:   metrics,
+	})
+	proxyOptions := proxy.Options{Live: live, Log: log, Metrics: metrics, RedirectPort: options.RedirectPort}
+	if options.AccessLog == accessLogAll {
+		proxyOptions.AccessLog = log
+	}
+	var err error
+	plane.server, err = server.New(server.Options{
+		HTTPAddress:     options.HTTPAddress,
+		HTTPSAddress:    options.HTTPSAddress,
+		Handler:         proxy.NewHandler(proxyOptions),
+		Live:            live,
+		Log:             log,
+		ShutdownTimeout: options.ShutdownTimeout,
+		OnListen:        onListen,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set the listeners up: %w", err)
+	}
+	return plane, nil
+}
+
+// run serves until ctx ends and drains then: readiness fails at once, the listeners close after the drain delay, and
+// the source goes on feeding until the last request is through, so that what is in flight meets live endpoints.
+func (d *dataPlane) run(ctx context.Context, feed source) error {
+	defer d.upstreams.Close()
+	base := context.WithoutCancel(ctx)
+	feedCtx, stopFeed := context.WithCancel(base)
+	defer stopFeed()
+	serveCtx, stopServing := context.WithCancel(base)
+	defer stopServing()
+
+	group, groupCtx := errgroup.WithContext(base)
+	group.Go(func() error {
+		if err := feed.run(feedCtx); err != nil {
+			return fmt.Errorf("follow the configuration: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		defer stopFeed()
+		return d.server.Run(serveCtx)
+	})
+	group.Go(func() error {
+		return admin.Run(feedCtx, admin.Options{
+			AdminAddress: d.options.AdminAddress,
+			DebugAddress: d.options.DebugAddress,
+			Ready:        func() error { return d.ready(feed) },
+			Metrics:      append(prometheus.Gatherers{d.metrics}, feed.metrics...),
+			Status:       func() any { return d.publisher.Status() },
+			OnListen:     d.onListen,
+			Log:          d.log,
+		})
+	})
+	group.Go(func() error {
+		defer stopServing()
+		select {
+		case <-ctx.Done():
+		case <-groupCtx.Done(): // a part failed: end the others
+			stopFeed()
+			return nil
+		}
+		d.draining.Store(true)
+		d.server.Drain()
+		d.log.Info("draining", "delay", d.options.DrainDelay, "timeout", d.options.ShutdownTimeout)
+		delay := time.NewTimer(d.options.DrainDelay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-groupCtx.Done():
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+func (d *dataPlane) ready(feed source) error {
+	if d.draining.Load() {
+		return errDraining
+	}
+	if err := feed.ready(); err != nil {
+		return err
+	}
+	return d.publisher.Ready()
+}

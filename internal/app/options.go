@@ -1,0 +1,88 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/ostiary/ostiary/internal/admin"
+)
+
+// serveOptions are the flags that controller and serve share.
+type serveOptions struct {
+	HTTPAddress  string
+	HTTPSAddress string
+	// RedirectPort is where clear-text requests are redirected to by Pipelines that say so.
+	RedirectPort int
+	AdminAddress string
+	DebugAddress string
+	// DrainDelay passes between failing readiness and closing the listeners, so that load balancers notice.
+	DrainDelay time.Duration
+	// ShutdownTimeout bounds how long requests in flight may take once the listeners are closed.
+	ShutdownTimeout time.Duration
+	AccessLog       string
+	LogFormat       string
+	LogLevel        string
+}
+
+// Values of --access-log.
+const (
+	accessLogOff = "off"
+	accessLogAll = "all"
+)
+
+func (o *serveOptions) BindFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.HTTPAddress, "http-address", ":8080", "where clear-text requests are taken; empty: nowhere")
+	flags.StringVar(&o.HTTPSAddress, "https-address", ":8443", "where TLS requests are taken; empty: nowhere")
+	flags.IntVar(&o.RedirectPort, "redirect-port", 443, "the port of the https URLs that clear-text requests are redirected to: the one clients use, not the one listened on")
+	flags.StringVar(&o.AdminAddress, "admin-address", ":9090", "where /healthz, /readyz and /metrics are served; empty: nowhere")
+	flags.StringVar(&o.DebugAddress, "debug-address", "127.0.0.1:9091", "where /debug and profiles are served, a loopback address; empty: nowhere")
+	flags.DurationVar(&o.DrainDelay, "drain-delay", 5*time.Second, "how long requests are still taken after readiness fails, so that load balancers notice")
+	flags.DurationVar(&o.ShutdownTimeout, "shutdown-timeout", 25*time.Second, "how long requests in flight may take after that")
+	flags.StringVar(&o.AccessLog, "access-log", accessLogOff, "which requests are logged: off or all")
+	flags.StringVar(&o.LogFormat, "log-format", "text", "text or json")
+	flags.StringVar(&o.LogLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+func (o *serveOptions) Validate() error {
+	var errs []error
+	if o.HTTPAddress == "" && o.HTTPSAddress == "" {
+		errs = append(errs, errors.New("--http-address and --https-address are both empty: nothing would be served; set one of them"))
+	}
+	if o.RedirectPort < 1 || o.RedirectPort > 65535 {
+		errs = append(errs, fmt.Errorf("--redirect-port %d: write a port from 1 to 65535", o.RedirectPort))
+	}
+	if o.DrainDelay < 0 || o.ShutdownTimeout < 0 {
+		errs = append(errs, errors.New("--drain-delay and --shutdown-timeout can't be negative"))
+	}
+	if o.AccessLog != accessLogOff && o.AccessLog != accessLogAll {
+		errs = append(errs, fmt.Errorf("--access-log %q: write off or all", o.AccessLog))
+	}
+	if _, err := o.logger(io.Discard); err != nil {
+		errs = append(errs, err)
+	}
+	if err := (admin.Options{DebugAddress: o.DebugAddress}).Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (o *serveOptions) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", o.LogLevel)
+	}
+	handlerOptions := &slog.HandlerOptions{Level: level}
+	switch o.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, handlerOptions)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, handlerOptions)), nil
+	default:
+		return nil, fmt.Errorf("--log-format %q: write text or json", o.LogFormat)
+	}
+}
