@@ -280,8 +280,8 @@ func TestParseRefusesWhatNoFormatTakes(t *testing.T) {
 		"nothing as octets": {
 			data: "", opts: Options{Format: FormatOctets, Algorithms: []Algorithm{HS256}}, want: parsed{Problems: []string{"unparsable"}}, says: "empty",
 		},
-		"too much":         {data: strings.Repeat("-----BEGIN X-----\n", maxBytes/18+1), opts: algorithms(ES256), want: parsed{Problems: []string{"unsupported"}}},
-		"a long kid":       {data: p256, opts: Options{KID: strings.Repeat("k", maxKIDLength+1), Algorithms: []Algorithm{ES256}}, want: parsed{Problems: []string{"unsupported"}}},
+		"too much":   {data: strings.Repeat("-----BEGIN X-----\n", maxBytes/18+1), opts: algorithms(ES256), want: parsed{Problems: []string{"unsupported"}}},
+		"a long kid": {data: p256, opts: Options{KID: strings.Repeat("k", maxKIDLength+1), Algorithms: []Algorithm{ES256}}, want: parsed{Problems: []string{"unsupported"}}},
 		"an unknown format": {
 			data: p256, opts: Options{Format: 99, Algorithms: []Algorithm{ES256}}, want: parsed{Problems: []string{"unsupported"}},
 		},
