@@ -96,8 +96,12 @@ func (d *pipelineDraft) tellLost(match *draftMatch, has holder, methods []string
 	what := describe(&match.Match, methods)
 	switch {
 	case has.draft != d:
-		d.lost = append(d.lost, format("%s: %s is taken by Pipeline %s, which is older", match.field(), what, quoteKey(has.draft.key)))
-		has.draft.won = append(has.draft.won, format("%s is kept from Pipeline %s, which is younger", what, quoteKey(d.key)))
+		older, younger := "which is older", "which is younger"
+		if match.standIn {
+			older, younger = "which states it validly", "which can't be compiled"
+		}
+		d.lost = append(d.lost, format("%s: %s is taken by Pipeline %s, %s", match.field(), what, quoteKey(has.draft.key), older))
+		has.draft.won = append(has.draft.won, format("%s is kept from Pipeline %s, %s", what, quoteKey(d.key), younger))
 	case has.endpoint != match.endpoint:
 		d.shadowed = append(d.shadowed, format("Shadowed: %s: %s never wins, spec.apiEndpoints[%d] takes the same requests",
 			match.field(), what, has.endpoint))

@@ -246,11 +246,3 @@ func (d *credentialDraft) keysReady(keys []*jose.Key) Condition {
 		Message: message(append([]string{"no key verifies tokens: they are refused key_unknown"}, tell...)...),
 	}
 }
-
-// plural writes a count with its noun.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

@@ -46,16 +46,13 @@ func draftMatches(p *v1alpha1.Pipeline, errs *problems) []draftMatch {
 		field := fmt.Sprintf("spec.apiEndpoints[%d]", i)
 		hosts := draftHosts(field, endpoint.Hosts, errs)
 		paths := draftPaths(field, endpoint.Paths, errs)
-		methods, possible := draftMethods(field, endpoint.Methods, errs)
-		headers, certain := draftHeaders(field, endpoint.Headers, errs)
-		if !possible {
-			continue
-		}
+		methods, methodsCertain := draftMethods(field, endpoint.Methods, errs)
+		headers, headersCertain := draftHeaders(field, endpoint.Headers, errs)
 		for _, host := range hosts {
 			for _, path := range paths {
 				matches = append(matches, draftMatch{
 					endpoint: i,
-					standIn:  !certain || path.standIn || host.standIn,
+					standIn:  host.standIn || path.standIn || !methodsCertain || !headersCertain,
 					Match: routing.Match{
 						Endpoint: endpoint.Name,
 						Host:     host.name,
@@ -147,7 +144,7 @@ func draftOnePath(field string, path *v1alpha1.PathMatch, errs *problems) draftP
 	}
 	if kind == routing.PathRegularExpression {
 		if err := routing.ValidateExpression(path.Value); err != nil {
-			errs.invalid("%s.value: %s can't be used (%s); write an RE2 expression, or type PathPrefix",
+			errs.invalid("%s.value: %s can't be used: %s; write an RE2 expression, or type PathPrefix",
 				field, quote(path.Value), expressionError(err))
 			return standInPath(path.Value)
 		}
@@ -155,7 +152,7 @@ func draftOnePath(field string, path *v1alpha1.PathMatch, errs *problems) draftP
 	}
 	canonical, err := routing.CanonicalPath(path.Value)
 	if err != nil {
-		errs.invalid("%s.value: %s can't be a path (%v); write it as clients request it, from the first slash on, "+
+		errs.invalid("%s.value: %s can't be a path: %v; write it as clients request it, from the first slash on, "+
 			"without query, encoded slashes and parameters", field, quote(path.Value), err)
 		return standInPath(path.Value)
 	}
@@ -207,18 +204,19 @@ func standInPath(value string) draftPath {
 // plainCharacters mean themselves in paths and in regular expressions alike.
 const plainCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~"
 
-// draftMethods sorts the methods; none stand for every method. It is impossible to match where methods are stated and
-// none of them can be sent.
-func draftMethods(field string, methods []string, errs *problems) (sorted []string, possible bool) {
+// draftMethods sorts the methods; none stand for every method. They are not certain where one can't be sent: then every
+// method is taken.
+func draftMethods(field string, methods []string, errs *problems) (drafts []string, certain bool) {
+	known := len(*errs)
 	for i, method := range methods {
 		if !isToken(method) {
 			errs.invalid(`%s.methods[%d]: %s is not a method; write one such as "GET"`, field, i, quote(method))
-			continue
 		}
-		sorted = append(sorted, method)
 	}
-	slices.Sort(sorted)
-	return slices.Compact(sorted), len(methods) == 0 || len(sorted) > 0
+	if len(*errs) > known {
+		return nil, false
+	}
+	return sorted(methods), true
 }
 
 // draftHeaders sorts the headers. They are not certain where a header is left out or taken at any value since what was
@@ -240,7 +238,7 @@ func draftHeaders(field string, headers []v1alpha1.HeaderMatch, errs *problems) 
 		)
 		if draft.Type == routing.HeaderRegularExpression {
 			if err := routing.ValidateExpression(header.Value); err != nil {
-				errs.invalid("%s.value: %s can't be used (%s); write an RE2 expression, or type Exact",
+				errs.invalid("%s.value: %s can't be used: %s; write an RE2 expression, or type Exact",
 					at, quote(header.Value), expressionError(err))
 			}
 		}

@@ -112,12 +112,12 @@ func resolvedCondition(p problems, notes []string) Condition {
 	}
 }
 
-// message joins the items, and says how many did not fit.
+// message joins the items as sentences, and says how many did not fit.
 func message(items ...string) string {
 	var b strings.Builder
 	for i, item := range items {
-		more := fmt.Sprintf("; and %d more", len(items)-i)
-		if i == maxMessageItems || b.Len()+len("; ")+len(item)+len(more) > maxMessageBytes {
+		more := fmt.Sprintf(". And %d more", len(items)-i)
+		if i == maxMessageItems || b.Len()+len(". ")+len(item)+len(more) > maxMessageBytes {
 			if i == 0 {
 				return truncate(item, maxMessageBytes/utf8.UTFMax)
 			}
@@ -125,7 +125,7 @@ func message(items ...string) string {
 			break
 		}
 		if i > 0 {
-			b.WriteString("; ")
+			b.WriteString(". ")
 		}
 		b.WriteString(item)
 	}
@@ -196,4 +196,12 @@ func choose[K ~string, V any](p *problems, field string, value K, choices ...cho
 	p.add(v1alpha1.ReasonUnsupportedValue, "%s: %s is not supported; write %s", field, quote(value), oneOf(values))
 	var none V
 	return none
+}
+
+// plural writes a count with its noun.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -146,10 +145,10 @@ func (d *pipelineDraft) accepted() Condition {
 			Message: message(append([]string{"no match is left"}, tell...)...),
 		}
 	}
-	return acceptedCondition(d.invalid, fmt.Sprintf("%d of its matches take requests", len(d.matches)), tell)
+	return acceptedCondition(d.invalid, plural(len(d.matches), "match takes", "matches take")+" requests", tell)
 }
 
-// sorted sorts notes that come in no particular order, and leaves out what is said twice.
-func sorted(notes []string) []string {
-	return slices.Compact(slices.Sorted(slices.Values(notes)))
+// sorted is a sorted copy without duplicates.
+func sorted(list []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(list)))
 }

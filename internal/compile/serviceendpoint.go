@@ -26,6 +26,10 @@ const (
 	maxWeight             = 1_000_000
 )
 
+// noAuthorities stands in routing.UpstreamTLS where authorities were asked for and are not known. It holds no certificate
+// and is not empty, which would mean the system's roots: nothing can be verified with it.
+const noAuthorities = "no certificate authority is known\n"
+
 // endpointDraft is a ServiceEndpoint on its way to a routing.Upstream.
 type endpointDraft struct {
 	object   *v1alpha1.ServiceEndpoint
@@ -59,6 +63,9 @@ func newEndpointDraft(e *v1alpha1.ServiceEndpoint, w *world) *endpointDraft {
 	trusted := d.roots(w.secrets)
 	if len(d.invalid) > 0 || !trusted {
 		d.upstream.Backends, d.upstream.URLs = nil, nil
+	}
+	if !trusted {
+		d.upstream.TLS.RootCAs = noAuthorities
 	}
 	return d
 }

@@ -156,9 +156,21 @@ func splitExpression(expression string) (literal string, rest restKind) {
 	case len(parts) == 1 && parts[0].Op == syntax.OpStar &&
 		(parts[0].Sub[0].Op == syntax.OpAnyChar || parts[0].Sub[0].Op == syntax.OpAnyCharNotNL):
 		return literal, restAnything
-	case slices.Contains([]syntax.Op{syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpStar, syntax.OpQuest}, parts[0].Op):
+	case beginsAnyhow(parts[0]):
 		return literal, restVaries
 	default:
 		return literal, restSomething
+	}
+}
+
+// beginsAnyhow reports that what an expression matches has no literal beginning.
+func beginsAnyhow(tree *syntax.Regexp) bool {
+	switch tree.Op {
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpStar, syntax.OpQuest, syntax.OpAlternate:
+		return true
+	case syntax.OpPlus, syntax.OpRepeat, syntax.OpCapture, syntax.OpConcat:
+		return beginsAnyhow(tree.Sub[0])
+	default:
+		return false
 	}
 }
