@@ -145,8 +145,9 @@ func (x *exchange) finish() {
 		}
 	}
 	x.h.metrics.inFlight.Dec()
-	if x.status == 0 {
+	if !x.started {
 		x.status = statusClientGone
+		p = http.ErrAbortHandler // returning would send an empty 200
 	}
 	pipeline := x.h.metrics.pipeline(x.program, x.verdict.Pipeline())
 	took := x.h.now().Sub(x.start)
@@ -196,7 +197,7 @@ func (x *exchange) redirect() {
 func (x *exchange) fail(err error) {
 	if errors.Is(err, upstream.ErrClientGone) {
 		x.gone = true
-		panic(http.ErrAbortHandler) // returning would send an empty 200
+		return
 	}
 	var failed *upstream.Error
 	if !errors.As(err, &failed) {
