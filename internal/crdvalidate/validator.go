@@ -161,6 +161,11 @@ func (k *kind) applyDefaults(obj *unstructured.Unstructured) {
 
 func (k *kind) validateMetadata(obj *unstructured.Unstructured) field.ErrorList {
 	path := field.NewPath("metadata")
+	if value, ok := obj.Object["metadata"]; ok && value != nil {
+		if _, ok := value.(map[string]any); !ok {
+			return nil // The schema says so.
+		}
+	}
 	meta, found, err := objectmeta.GetObjectMeta(obj.Object, false)
 	if err != nil {
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, err.Error())}
