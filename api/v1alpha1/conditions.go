@@ -11,7 +11,7 @@ const (
 
 	// ConditionResolvedRefs says whether everything that the object refers to exists, holds what is needed and may be
 	// used from here. On every kind with references: all but Consumer. Reasons: ResolvedRefs, ServiceNotFound,
-	// ServiceEndpointNotFound, ConsumerNotFound, SecretNotFound, KeyNotFound, RefNotPermitted.
+	// ServiceEndpointNotFound, ConsumerNotFound, SecretNotFound, KeyNotFound, RefNotPermitted, Invalid.
 	ConditionResolvedRefs ConditionType = "ResolvedRefs"
 
 	// ConditionKeysReady says whether the credential has at least one key that verifies tokens. On JWTCredential.
@@ -38,7 +38,8 @@ const (
 	ReasonAccepted Reason = "Accepted"
 
 	// ReasonInvalid (False): the spec says something that only its use can show to be wrong, such as a regular
-	// expression that doesn't compile. The message names the field and what to write instead.
+	// expression that doesn't compile. The message names the field and what to write instead. Of ResolvedRefs: a Secret
+	// holds something else than the certificate that is needed.
 	ReasonInvalid Reason = "Invalid"
 
 	// ReasonConflicted (False): an older object already has what this one asks for, such as a keyID, a username, a

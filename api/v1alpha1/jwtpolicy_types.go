@@ -24,7 +24,8 @@ type JWTPolicy struct {
 	// +kubebuilder:validation:items:MaxLength=512
 	Audiences []string `json:"audiences,omitempty"`
 
-	// audienceMatchPolicy says whether the token's `aud` is looked at: MatchAny or Ignore. Defaults to MatchAny.
+	// audienceMatchPolicy says whether a token must be for an audience of ours: MatchAny or Ignore. Defaults to MatchAny.
+	// The audiences that a credential asks for are asked for in either case.
 	// +optional
 	AudienceMatchPolicy AudienceMatchPolicy `json:"audienceMatchPolicy,omitempty"`
 
@@ -123,16 +124,18 @@ type CredentialLookup struct {
 	Name string `json:"name"`
 }
 
-// AudienceMatchPolicy says whether the token's `aud` is looked at.
+// AudienceMatchPolicy says whether a token must be for an audience of ours.
 //
 // +kubebuilder:validation:Enum=MatchAny;Ignore
 type AudienceMatchPolicy string
 
 const (
-	// AudienceMatchAny refuses tokens that name none of the audiences.
+	// AudienceMatchAny refuses tokens that name none of the policy's audiences, and all tokens where neither the policy
+	// nor the credential asks for any.
 	AudienceMatchAny AudienceMatchPolicy = "MatchAny"
 
-	// AudienceMatchIgnore takes tokens for any audience, also those that were made for another service.
+	// AudienceMatchIgnore takes tokens for any audience, also those that were made for another service, unless their
+	// credential asks for some.
 	AudienceMatchIgnore AudienceMatchPolicy = "Ignore"
 )
 

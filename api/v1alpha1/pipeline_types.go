@@ -341,7 +341,8 @@ const (
 	// HostPreserve is the client's Host.
 	HostPreserve HostPolicy = "Preserve"
 
-	// HostBackend is the URL's host and port, or NAME.NAMESPACE.svc and the port of the Service.
+	// HostBackend is the URL's host and port, or the Service's: NAME.NAMESPACE.svc (tls.hostname, where the backend speaks
+	// TLS) and its port.
 	HostBackend HostPolicy = "Backend"
 )
 

@@ -126,7 +126,7 @@ const (
 	// AppProtocolHTTP is HTTP/1.1 in clear text.
 	AppProtocolHTTP AppProtocol = "http"
 
-	// AppProtocolHTTPS is HTTP over TLS, HTTP/2 or HTTP/1.1 by ALPN.
+	// AppProtocolHTTPS is HTTP over TLS: HTTP/2 or HTTP/1.1 by ALPN, HTTP/1.1 for requests that upgrade.
 	AppProtocolHTTPS AppProtocol = "https"
 
 	// AppProtocolH2C is HTTP/2 in clear text by prior knowledge (RFC 9113 section 3.3), as gRPC uses it.
@@ -135,7 +135,7 @@ const (
 	// AppProtocolWS is WebSocket over HTTP/1.1 in clear text; the same as http, which also upgrades.
 	AppProtocolWS AppProtocol = "kubernetes.io/ws"
 
-	// AppProtocolWSS is WebSocket over TLS; the same as https, but HTTP/1.1 only.
+	// AppProtocolWSS is WebSocket over TLS; the same as https, which also upgrades.
 	AppProtocolWSS AppProtocol = "kubernetes.io/wss"
 )
 

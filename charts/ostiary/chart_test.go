@@ -21,7 +21,7 @@ import (
 	"github.com/ostiary/ostiary/config/crd"
 )
 
-var update = flag.Bool("update", false, "write the golden files") //nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "write the golden files")
 
 const root = "../.."
 

@@ -14,7 +14,7 @@ import (
 // files is embedded data, read-only after the build.
 //
 //go:embed ostiary.dev_*.yaml
-var files embed.FS //nolint:gochecknoglobals // go:embed needs a package variable; an embed.FS can't be written to.
+var files embed.FS
 
 // CRDs returns the definitions, sorted by name, as the API server takes them. Each call returns fresh values, which the
 // caller may change. An error means that the build is broken.

@@ -81,8 +81,8 @@ func TestValidate(t *testing.T) {
 			wantSpec: `{width: 90, height: 200, material: Wood, anything: {a: {b: [1]}}, labels: {x: {text: oak}}, names: {a: b}}`,
 		},
 		"an unknown field is named with the one that was meant": {
-			object:   `{metadata: {name: front}, spec: {width: 90, hieght: 210}}`,
-			wantErrs: []string{`spec.hieght: Forbidden: unknown field, did you mean height?`},
+			object:   `{metadata: {name: front}, spec: {width: 90, heihgt: 210}}`,
+			wantErrs: []string{`spec.heihgt: Forbidden: unknown field, did you mean height?`},
 		},
 		"unknown fields in lists and maps have their whole path": {
 			object: `{metadata: {name: front}, spec: {width: 90, hinges: [{}, {screw: 2}], labels: {x: {txt: y}}}}`,
