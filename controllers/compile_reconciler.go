@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,7 +37,6 @@ type compileReconciler struct {
 	publisher *publish.Publisher
 	progress  *tableProgress
 	reports   *reports
-	log       *slog.Logger
 	now       func() time.Time
 
 	began     time.Time // of the first attempt; used by the one worker only

@@ -18,6 +18,8 @@ import (
 const (
 	// fleetRecheck is how often replicas whose Lease has run out are noticed.
 	fleetRecheck = 2 * time.Second
+	// fleetWindow is how long progress is gathered before the pending objects are counted again.
+	fleetWindow = 50 * time.Millisecond
 	// staleLease is the age from which on the leader deletes the Lease of a replica that is gone.
 	staleLease = 10 * time.Minute
 )
@@ -212,6 +214,9 @@ func (w *fleetWatcher) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-w.fleet.moved:
+			if !sleep(ctx, fleetWindow) {
+				return nil
+			}
 		case <-ticker.C:
 			w.sweep(ctx)
 		}

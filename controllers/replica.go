@@ -94,17 +94,18 @@ func (p *replicaPublisher) Start(ctx context.Context) error {
 	poll := time.NewTicker(readinessPoll)
 	defer poll.Stop()
 	var last replicaState
-	var renewed time.Time
+	var renewed, failing time.Time
 	for {
 		state := p.own()
 		if state != last || p.now().Sub(renewed) >= leaseRenewal {
-			if err := p.publish(ctx, state); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			switch err := p.publish(ctx, state); {
+			case err == nil:
+				last, renewed, failing = state, p.now(), time.Time{}
+			case ctx.Err() != nil:
+				return nil
+			case failing.IsZero(): // said once, tried with every poll
+				failing = p.now()
 				p.log.Warn("other replicas can't be told what is served here", "err", err)
-			} else {
-				last, renewed = state, p.now()
 			}
 		}
 		select {

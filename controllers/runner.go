@@ -130,7 +130,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	errs := []error{
 		add(mgr, "compile", 1, &compileReconciler{
 			snapshots: &snapshotter{options: opts.compileOptions(), reader: mgr.GetCache(), scope: namespaces, secrets: secrets, grants: grants},
-			publisher: r.publisher, progress: table, reports: all, log: log, now: now,
+			publisher: r.publisher, progress: table, reports: all, now: now,
 		}, append(compiles.sources(mgr.GetCache()), compileTrigger.source())),
 		add(mgr, "credential", credentialWorkers, &credentialReconciler{
 			reader: mgr.GetCache(), scope: namespaces, secrets: secrets, publisher: r.publisher,
@@ -157,7 +157,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		leader = elected
 		errs = append(errs, mgr.Add(elected))
 	}
-	status := statusParts{manager: mgr, reports: all, fleet: others, leader: leader, log: log, now: now, triggers: &triggers}
+	status := statusParts{manager: mgr, reports: all, fleet: others, leader: leader, now: now, triggers: &triggers}
 	errs = append(errs,
 		addStatus(status, pipelineStatus()),
 		addStatus(status, serviceEndpointStatus()),
@@ -198,7 +198,6 @@ type statusParts struct {
 	reports  *reports
 	fleet    *fleet
 	leader   leadership
-	log      *slog.Logger
 	now      func() time.Time
 	triggers *[kindCount]trigger
 }
@@ -209,7 +208,7 @@ func addStatus[T client.Object](p statusParts, k statusKind[T]) error {
 		reader:     p.manager.GetCache(), writer: p.manager.GetClient(),
 		reports: p.reports, fleet: p.fleet, leader: p.leader,
 		recorder: p.manager.GetEventRecorder("ostiary"),
-		log:      p.log, now: p.now,
+		now:      p.now,
 	}
 	return add(p.manager, "status-"+k.name, statusWorkers, reconciler, reconciler.sources(p.manager.GetCache(), &p.triggers[k.kind]))
 }

@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -81,7 +80,6 @@ type statusReconciler[T client.Object] struct {
 	fleet    *fleet
 	leader   leadership
 	recorder eventRecorder
-	log      *slog.Logger
 	now      func() time.Time
 }
 
