@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/ostiary/ostiary/proxy/gate"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
@@ -20,6 +22,8 @@ import (
 const (
 	// stallTimeout bounds how long one read from a client, or one write to it, may take.
 	stallTimeout = 60 * time.Second
+	// unreadTimeout bounds how long the rest of a request's body is waited for once the response is complete.
+	unreadTimeout = time.Second
 	// maxInformational bounds the 1xx responses of one request.
 	maxInformational = 16
 	bufferBytes      = 32 << 10
@@ -61,6 +65,10 @@ func (x *exchange) forward() {
 		x.badResponse("status code out of range")
 		return
 	}
+	if !validFields(resp.Header) {
+		x.badResponse("malformed field")
+		return
+	}
 	x.answer(resp)
 }
 
@@ -97,6 +105,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	}
 	if x.r.ContentLength != 0 && x.r.Body != nil && x.r.Body != http.NoBody {
 		body := &clientBody{src: x.r.Body, control: http.NewResponseController(x.w), from: x.r}
+		x.body = body
 		for name := range x.r.Trailer {
 			if trailerAllowed(name) {
 				if out.Trailer == nil {
@@ -126,23 +135,54 @@ type clientBody struct {
 	from    *http.Request
 	// to gets the trailer fields that were announced and are allowed, once the body was read.
 	to http.Header
+
+	mu    sync.Mutex // of deadlines
+	whole bool
+	ended bool
 }
 
 // Read reads from the client.
 func (b *clientBody) Read(p []byte) (int, error) {
-	b.deadline(time.Now().Add(stallTimeout))
+	b.deadline(stallTimeout)
 	n, err := b.src.Read(p)
-	b.deadline(time.Time{})
 	if errors.Is(err, io.EOF) {
 		for name := range b.to {
 			b.to[name] = b.from.Trailer[name]
 		}
+		b.mu.Lock()
+		b.whole = true
+		b.mu.Unlock()
 	}
+	b.deadline(0)
 	return n, err
 }
 
-// deadline has no effect where the connection has none, as in tests without one.
-func (b *clientBody) deadline(t time.Time) { _ = b.control.SetReadDeadline(t) }
+// deadline bounds the next read; 0 is no bound. It has no effect where the connection has none, as in tests, nor once
+// the response has ended.
+func (b *clientBody) deadline(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	at := time.Time{}
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	_ = b.control.SetReadDeadline(at)
+}
+
+// end is called when the response is complete. What is left of the body is not waited for much longer: a reader that is
+// still at it would keep the connection from being used or closed.
+func (b *clientBody) end() {
+	b.deadline(unreadTimeout)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	if b.whole {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+}
 
 // Close closes the client's body.
 func (b *clientBody) Close() error { return b.src.Close() }
@@ -207,6 +247,22 @@ func copyResponseFields(to, from http.Header) {
 	}
 }
 
+// validFields reports whether the fields are ones that HTTP allows (RFC 9110 section 5); net/http's client lets spaces
+// in names through.
+func validFields(header http.Header) bool {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return false
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // answer sends the upstream's response to the client.
 func (x *exchange) answer(resp *http.Response) {
 	header := x.w.Header()
@@ -217,6 +273,12 @@ func (x *exchange) answer(resp *http.Response) {
 			header.Add("Trailer", name)
 			announced++
 		}
+	}
+	if announced > 0 && x.r.ProtoMajor == 1 {
+		delete(header, "Content-Length") // HTTP/1.1 has trailers in the chunked coding alone
+	}
+	if _, ok := header["Content-Type"]; !ok {
+		header["Content-Type"] = nil // keeps net/http from guessing
 	}
 	x.status, x.started = resp.StatusCode, true
 	control := http.NewResponseController(x.w)

@@ -82,6 +82,8 @@ type exchange struct {
 	head    requestHead
 	verdict gate.Verdict
 
+	body *clientBody // nil where none is forwarded
+
 	// status is what the response means: that of a gRPC refusal is not the 200 that is sent.
 	status   int
 	sent     int64
@@ -103,6 +105,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{h: h, w: w, r: r, start: h.now()}
 	h.metrics.inFlight.Inc()
 	defer x.finish()
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		// Without it net/http reads the rest of the body before it sends a response: a client that is slow to send would
+		// never learn that it need not. Writers that can't do it, as in tests, do not need it.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	x.serve()
 }
 
@@ -145,6 +152,7 @@ func (x *exchange) finish() {
 		}
 	}
 	x.h.metrics.inFlight.Dec()
+	x.leaveBody()
 	if !x.started {
 		x.status = statusClientGone
 		p = http.ErrAbortHandler // returning would send an empty 200
@@ -158,6 +166,18 @@ func (x *exchange) finish() {
 	x.log(took)
 	if p != nil {
 		panic(http.ErrAbortHandler)
+	}
+}
+
+// leaveBody bounds how long net/http waits for the rest of the request's body, which it reads so as to use the
+// connection again.
+func (x *exchange) leaveBody() {
+	switch {
+	case x.r.ProtoMajor != 1 || x.r.ContentLength == 0 || x.tunnel:
+	case x.body != nil:
+		x.body.end()
+	default:
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(unreadTimeout))
 	}
 }
 

@@ -1,0 +1,244 @@
+package proxy_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// rawUpstream answers each connection with a script: it gets the connection once the head of a request was read.
+func rawUpstream(t *testing.T, script func(conn net.Conn, r *bufio.Reader)) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			stop := context.AfterFunc(t.Context(), func() { _ = conn.Close() })
+			wait.Go(func() {
+				defer stop()
+				defer conn.Close()
+				r := bufio.NewReader(conn)
+				if readHead(r) == nil {
+					script(conn, r)
+				}
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		wait.Wait()
+	})
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+func readHead(r *bufio.Reader) error {
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil || line == "\r\n" {
+			return err
+		}
+	}
+}
+
+// says writes bytes and closes the connection.
+func says(text string) func(net.Conn, *bufio.Reader) {
+	return func(conn net.Conn, _ *bufio.Reader) { _, _ = io.WriteString(conn, text) }
+}
+
+// TestUpstreamFaults is what a bad upstream sends, and what the client gets.
+func TestUpstreamFaults(t *testing.T) {
+	hangs := func(conn net.Conn, r *bufio.Reader) { _, _ = io.Copy(io.Discard, r) }
+	cases := map[string]struct {
+		script     func(net.Conn, *bufio.Reader)
+		method     string
+		wantStatus int
+		wantReason string
+		wantCut    bool
+		wantBody   string
+	}{
+		"closes without an answer":       {script: says(""), wantStatus: 502, wantReason: "upstream_protocol"},
+		"no HTTP":                        {script: says("SSH-2.0-x\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"two lengths (R02)":              {script: says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"space before the colon (R08)":   {script: says("HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"1 MiB of head (R09)":            {script: says("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<20) + "\r\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"10 000 fields (R09)":            {script: says("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: abcdef\r\n", 10_000) + "Content-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"endless 103 (R10)":              {script: says(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1000)), wantStatus: 502, wantReason: "upstream_protocol"},
+		"endless 100 (R10)":              {script: says(strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 1000)), wantStatus: 502, wantReason: "upstream_protocol"},
+		"never answers (R15)":            {script: hangs, wantStatus: 504, wantReason: "upstream_timeout"},
+		"101 that nobody asked for":      {script: says("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"fewer bytes than length (R06)":  {script: says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"), wantStatus: 200, wantReason: "upstream_protocol", wantCut: true},
+		"chunks cut short (R07)":         {script: says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"), wantStatus: 200, wantReason: "upstream_protocol", wantCut: true},
+		"more bytes than length (R03)":   {script: says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\npoison"), wantStatus: 200, wantBody: "hello"},
+		"204 with a body (R11)":          {script: says("HTTP/1.1 204 No Content\r\n\r\npoison"), wantStatus: 204},
+		"HEAD with a body (R11)":         {script: says("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"), method: "HEAD", wantStatus: 200},
+		"redirect to metadata (R22)":     {script: says("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"), wantStatus: 302},
+		"body until the connection ends": {script: says("HTTP/1.0 200 OK\r\n\r\nhello"), wantStatus: 200, wantBody: "hello"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.endpoints(rawUpstream(t, c.script))
+			up := to(routing.UpstreamHTTP)
+			up.RequestTimeout = 100 * time.Millisecond
+			if c.wantStatus != 504 {
+				up.RequestTimeout = 10 * time.Second
+			}
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{up}})
+			method := c.method
+			if method == "" {
+				method = "GET"
+			}
+			before := b.access.String()
+			resp, err := b.client(t, "http/1.1").Do(request(t, method, "http://app.test/", nil))
+			if err != nil && c.wantCut {
+				return // the end overtook the head
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != c.wantStatus || (err != nil) != c.wantCut {
+				t.Errorf("status %d, body error %v; want %d, cut %t", resp.StatusCode, err, c.wantStatus, c.wantCut)
+			}
+			if c.wantStatus < 400 && !c.wantCut && string(body) != c.wantBody {
+				t.Errorf("body %q, want %q", body, c.wantBody)
+			}
+			reason, _ := b.record(t, before)["reason"].(string)
+			if reason != c.wantReason {
+				t.Errorf("reason %q, want %q", reason, c.wantReason)
+			}
+		})
+	}
+}
+
+// TestCutOnHTTP2 is R06 in front of HTTP/2: the stream is reset, never ended.
+func TestCutOnHTTP2(t *testing.T) {
+	b := newBed(t)
+	b.endpoints(rawUpstream(t, says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")))
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	resp, err := b.client(t, "h2c").Do(request(t, "GET", "http://app.test/", nil))
+	if err != nil {
+		return // the reset overtook the head
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("body %q ended as if it were whole", body)
+	}
+}
+
+// TestStalePostIsNotRepeated is R18: an upstream that takes a POST on a connection it used before, and dies, may have
+// acted on it.
+func TestStalePostIsNotRepeated(t *testing.T) {
+	b := newBed(t)
+	var mu sync.Mutex
+	posts := 0
+	b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		for readHead(r) == nil {
+			mu.Lock()
+			posts++
+			mu.Unlock()
+			return
+		}
+	}))
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	client := b.client(t, "http/1.1")
+	if resp, _ := do(t, client, request(t, "GET", "http://app.test/", nil)); resp.StatusCode != 200 {
+		t.Fatalf("first: status %d", resp.StatusCode)
+	}
+	resp, _ := do(t, client, request(t, "POST", "http://app.test/", strings.NewReader("pay")))
+	mu.Lock()
+	defer mu.Unlock()
+	if resp.StatusCode != http.StatusBadGateway || posts != 1 {
+		t.Errorf("status %d, delivered %d times; want 502, once", resp.StatusCode, posts)
+	}
+}
+
+// TestRefusingEndpointCostsNothing is R20: one of three endpoints refuses connections, and no client notices, whether it
+// sends a body or not.
+func TestRefusingEndpointCostsNothing(t *testing.T) {
+	b := newBed(t)
+	one, two := newBackend(t, nil), newBackend(t, nil)
+	b.endpoints(one.addr, refusingAddress(t), two.addr)
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	client := b.client(t, "http/1.1")
+	for range 50 {
+		if resp, body := do(t, client, request(t, "POST", "http://app.test/", strings.NewReader("hello"))); resp.StatusCode != 200 || body != "hello" {
+			t.Fatalf("status %d, body %q", resp.StatusCode, body)
+		}
+	}
+	if total, healthy := b.upstreams.Endpoints(key2("backend")); total != 3 || healthy != 2 {
+		t.Errorf("%d of %d endpoints healthy, want 2 of 3", healthy, total)
+	}
+}
+
+// TestEarlyAnswer is R17: an upstream that answers before it read the body.
+func TestEarlyAnswer(t *testing.T) {
+	b := newBed(t)
+	b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+		_, _ = io.Copy(io.Discard, r)
+	}))
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	conn, err := net.Dial("tcp", b.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	resp, body, _ := exchange(t, conn, "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000000\r\n\r\nfirst")
+	if resp.StatusCode != http.StatusRequestEntityTooLarge || body != "big" {
+		t.Errorf("status %d, body %q; want the upstream's 413", resp.StatusCode, body)
+	}
+}
+
+// TestClientGone: an upstream stops working for a client that went away.
+func TestClientGone(t *testing.T) {
+	for _, protocol := range []string{"http/1.1", "h2c"} {
+		t.Run(protocol, func(t *testing.T) {
+			b := newBed(t)
+			started, gone := make(chan struct{}), make(chan struct{})
+			up := newBackend(t, func(_ http.ResponseWriter, r *http.Request) {
+				close(started)
+				<-r.Context().Done()
+				close(gone)
+			})
+			b.endpoints(up.addr)
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+			ctx, cancel := context.WithCancel(t.Context())
+			before := b.access.String()
+			go func() {
+				<-started
+				cancel()
+			}()
+			_, err := b.client(t, protocol).Do(request(t, "GET", "http://app.test/", nil).WithContext(ctx))
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("error %v, want canceled", err)
+			}
+			<-gone
+			if record := b.record(t, before); record["status"] != float64(499) || record["clientGone"] != true || record["reason"] != nil {
+				t.Errorf("record %v", record)
+			}
+			if _, healthy := b.upstreams.Endpoints(key2("backend")); healthy != 1 {
+				t.Error("the endpoint was blamed")
+			}
+		})
+	}
+}
