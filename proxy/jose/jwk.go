@@ -32,64 +32,91 @@ func (r *reader) json(text []byte) {
 // jwks reads a JWK Set. Keys that are not for verifying, or of a type that is not known, are left out as RFC 7517
 // section 5 asks, which is a problem only where nothing else is left.
 func (r *reader) jwks(text []byte) {
-	object, err := strictjson.Parse(text)
-	if err != nil {
-		r.refuse(problemf(Unparsable, "the JWKS is not one JSON object with unique members"))
-		return
-	}
-	list, _ := object.Get("keys")
-	elements, ok := list.Elements()
-	switch {
-	case !ok:
-		r.refuse(problemf(Unparsable, "the JWKS has no array keys"))
-		return
-	case len(elements) == 0:
-		r.refuse(problemf(Unsupported, "the JWKS holds no key"))
-		return
-	case len(elements) > maxKeysInSet:
-		r.refuse(problemf(Unsupported, "the JWKS holds %d keys: at most %d are taken", len(elements), maxKeysInSet))
+	elements, p := elementsOf(text)
+	if p != nil {
+		r.refuse(p)
 		return
 	}
 	if r.opts.KID != "" {
 		r.note("kid names a single key: those of the JWKS keep their own")
 		r.opts.KID = ""
 	}
-	type candidate struct {
-		key *Key
-		at  int
-	}
-	var (
-		candidates []candidate
-		left       []Problem
-		holders    = map[string]int{}
-	)
+	s := keySet{reader: r, holders: map[string]int{}}
 	for i, element := range elements {
-		key, p := r.jwk(element.Raw())
+		s.add(i+1, element.Raw())
+	}
+	s.finish()
+}
+
+// elementsOf returns the texts of the keys of a JWK Set.
+func elementsOf(text []byte) ([]strictjson.Value, *Problem) {
+	object, err := strictjson.Parse(text)
+	if err != nil {
+		return nil, problemf(Unparsable, "the JWKS is not one JSON object with unique members")
+	}
+	list, _ := object.Get("keys")
+	elements, ok := list.Elements()
+	switch {
+	case !ok:
+		return nil, problemf(Unparsable, "the JWKS has no array keys")
+	case len(elements) == 0:
+		return nil, problemf(Unsupported, "the JWKS holds no key")
+	case len(elements) > maxKeysInSet:
+		return nil, problemf(Unsupported, "the JWKS holds %d keys: at most %d are taken", len(elements), maxKeysInSet)
+	}
+	return elements, nil
+}
+
+// keySet judges the keys of a JWK Set, first each alone and then beside each other.
+type keySet struct {
+	*reader
+	candidates []candidate
+	left       []Problem      // why keys were left out
+	holders    map[string]int // how many keys for verifying have a kid
+	public     bool           // whether there is a key that is no secret
+}
+
+// candidate is a key that is good by itself, with its place in the set, from 1 on.
+type candidate struct {
+	key *Key
+	at  int
+}
+
+func (s *keySet) add(at int, raw []byte) {
+	kty := textOf(raw, "kty")
+	s.public = s.public || (kty != "" && kty != "oct")
+	key, p := s.jwk(raw)
+	switch {
+	case p == nil:
+		s.candidates = append(s.candidates, candidate{key, at})
+		s.holders[key.KID()]++
+	case p.Kind == Unparsable || p.Kind == Weak || hasPrivate(raw):
+		s.refuse(problemf(p.Kind, "key %d of the JWKS: %s", at, p.Message))
+		// It was meant to verify: which of two keys a kid names must not depend on how broken one is.
+		s.holders[textOf(raw, "kid")]++
+	default:
+		s.left = append(s.left, *problemf(p.Kind, "key %d of the JWKS: %s", at, p.Message))
+	}
+}
+
+func (s *keySet) finish() {
+	for _, c := range s.candidates {
+		kid := c.key.KID()
 		switch {
-		case p == nil:
-			candidates = append(candidates, candidate{key, i})
-			if key.KID() != "" {
-				holders[key.KID()]++
-			}
-		case p.Kind == Unparsable || p.Kind == Weak || hasPrivate(element.Raw()):
-			r.refuse(problemf(p.Kind, "key %d of the JWKS: %s", i+1, p.Message))
+		case s.public && c.key.secret():
+			s.refuse(problemf(Unsupported, "key %d of the JWKS: a secret beside public keys is known to all who read these", c.at))
+		case kid != "" && s.holders[kid] > 1:
+			s.refuse(problemf(Unparsable, "key %d of the JWKS: kid %s is that of another key too", c.at, quote(kid)))
 		default:
-			left = append(left, *problemf(p.Kind, "key %d of the JWKS: %s", i+1, p.Message))
+			s.keys = append(s.keys, c.key)
 		}
 	}
-	for _, c := range candidates {
-		if holders[c.key.KID()] > 1 {
-			r.refuse(problemf(Unparsable, "key %d of the JWKS: kid %s is that of another key too", c.at+1, quote(c.key.KID())))
-			continue
-		}
-		r.keys = append(r.keys, c.key)
-	}
-	if len(r.keys) == 0 {
-		r.problems = append(r.problems, left...)
+	if len(s.keys) == 0 {
+		s.problems = append(s.problems, s.left...)
 		return
 	}
-	for _, p := range left {
-		r.note("left out: %s", p.Message)
+	for _, p := range s.left {
+		s.note("left out: %s", p.Message)
 	}
 }
 
@@ -215,6 +242,17 @@ func purpose(object strictjson.Object) (Algorithm, *Problem) {
 		return "", problemf(Unsupported, "alg %s is not supported", quote(name))
 	}
 	return only, nil
+}
+
+// textOf is the value of a member of a JWK that may be broken; empty where there is none.
+func textOf(raw []byte, name string) string {
+	object, err := strictjson.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	value, _ := object.Get(name)
+	text, _ := value.Text()
+	return text
 }
 
 // textMember is the value of a member that must be a string where it is present.

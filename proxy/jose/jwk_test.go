@@ -121,6 +121,8 @@ func TestParseJWKS(t *testing.T) {
 		"keys for nothing we do":        {data: set(rsaKey, `{"kty":"AKP"}`), opts: algorithms(ES256), want: parsed{Problems: []string{"algorithm mismatch", "unsupported"}}},
 		"two keys of one kid":           {data: set(ec, jwkOf(t, k.rsa.Public(), map[string]any{"kid": "ec"})), opts: both, want: parsed{Problems: []string{"unparsable", "unparsable"}}, says: `kid "ec"`},
 		"a kid twice, one of another":   {data: set(ec, jwkOf(t, k.rsa.Public(), map[string]any{"kid": "ec", "use": "enc"})), opts: both, want: ecAlone(1)},
+		"a kid twice, one broken":       {data: set(ec, jwkOf(t, k.rsaShort, map[string]any{"kid": "ec"})), opts: both, want: parsed{Problems: []string{"weak", "unparsable"}}},
+		"a secret beside a public key":  {data: set(ec, jwkOf(t, secret(32), nil)), opts: algorithms(HS256), want: parsed{Problems: []string{"unsupported", "algorithm mismatch"}}, says: "known to all"},
 		"two secrets without a name":    {data: set(jwkOf(t, secret(32), nil), jwkOf(t, secret(33), nil)), opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]", " [HS256]"}}},
 		"no keys":                       {data: set(), opts: both, want: unsupported, says: "no key"},
 		"more keys than taken":          {data: set(many...), opts: both, want: unsupported, says: "101 keys"},

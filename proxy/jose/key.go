@@ -105,6 +105,9 @@ func (k Key) signing(a Algorithm) jwt.SigningMethod {
 	return nil
 }
 
+// secret says whether the key is an HMAC secret.
+func (k Key) secret() bool { return k.known().family == familyHMAC }
+
 // Verify checks that signature is this key's over signingInput (RFC 7515 section 5.2). HMACs are compared in constant
 // time. It returns ErrAlgorithm or ErrSignature.
 func (k Key) Verify(a Algorithm, signingInput string, signature []byte) error {

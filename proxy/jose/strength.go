@@ -35,8 +35,28 @@ func examineRSA(k *rsa.PublicKey) *Problem {
 		return problemf(Unparsable, "the RSA modulus is even")
 	case k.E < 3 || k.E > maxRSAExp || k.E%2 == 0:
 		return problemf(Weak, "the RSA exponent must be odd and between 3 and %d: 65537 is usual", maxRSAExp)
+	case roca(k.N):
+		return problemf(Weak, "the RSA key can be factored (ROCA, CVE-2017-15361): make a new one with other software")
 	}
 	return nil
+}
+
+// roca says whether a modulus has the fingerprint of keys made by the library of CVE-2017-15361: modulo each small prime
+// it is a power of 65537. Of the other moduli one in 2^27 has it too.
+func roca(modulus *big.Int) bool {
+	for p := int64(3); p <= 167; p += 2 {
+		if !big.NewInt(p).ProbablyPrime(0) {
+			continue
+		}
+		rest := new(big.Int).Mod(modulus, big.NewInt(p)).Int64()
+		power := int64(1)
+		for power != rest {
+			if power = power * 65537 % p; power == 1 {
+				return false // all powers were tried
+			}
+		}
+	}
+	return true
 }
 
 func examineECDSA(k *ecdsa.PublicKey) (family, *Problem) {

@@ -35,27 +35,11 @@ type Unverified struct {
 // Parse takes a compact JWS apart (RFC 7515 section 7.1). claim names the one claim that Claim returns; it may be empty.
 // The text's length must be bounded before; what Parse allocates is proportional to it.
 func Parse(compact, claim string) (Unverified, error) {
-	// Counted before anything is allocated, so that a text of dots costs nothing.
-	if strings.Count(compact, ".") != 2 {
-		return Unverified{}, ErrMalformed
-	}
-	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
-	header, payload, signature := compact[:first], compact[first+1:last], compact[last+1:]
-	if header == "" || payload == "" || signature == "" {
-		return Unverified{}, ErrMalformed
-	}
-	u := Unverified{signingInput: compact[:last]}
-	if err := u.parseHeader(header); err != nil {
+	u, payload, err := takeApart(compact)
+	if err != nil {
 		return Unverified{}, err
 	}
-	text, err := base64url.Decode(payload)
-	if err != nil {
-		return Unverified{}, ErrMalformed
-	}
-	if u.payload, err = strictjson.Parse(text); err != nil {
-		return Unverified{}, ErrMalformed
-	}
-	if u.signature, err = base64url.Decode(signature); err != nil {
+	if u.payload, err = strictjson.Parse(payload); err != nil {
 		return Unverified{}, ErrMalformed
 	}
 	if value, ok := u.payload.Get(claim); ok && claim != "" {
@@ -66,13 +50,31 @@ func Parse(compact, claim string) (Unverified, error) {
 	return u, nil
 }
 
-// parseHeader reads the header. Parameters that would bring or name keys (jku, jwk, x5u, x5c) and all that are not known
-// are ignored (RFC 7515 section 4); what would change the meaning of the token is refused.
-func (u *Unverified) parseHeader(segment string) error {
-	text, err := base64url.Decode(segment)
-	if err != nil {
-		return ErrMalformed
+// takeApart decodes the three segments and reads the header.
+func takeApart(compact string) (u Unverified, payload []byte, err error) {
+	// Counted before anything is allocated, so that a text of dots costs nothing.
+	if strings.Count(compact, ".") != 2 {
+		return Unverified{}, nil, ErrMalformed
 	}
+	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
+	segments := [...]string{compact[:first], compact[first+1 : last], compact[last+1:]}
+	var octets [len(segments)][]byte
+	for i, segment := range segments {
+		octets[i], err = base64url.Decode(segment)
+		if err != nil || segment == "" {
+			return Unverified{}, nil, ErrMalformed
+		}
+	}
+	u = Unverified{signingInput: compact[:last], signature: octets[2]}
+	if err := u.readHeader(octets[0]); err != nil {
+		return Unverified{}, nil, err
+	}
+	return u, octets[1], nil
+}
+
+// readHeader reads the header. Parameters that would bring or name keys (jku, jwk, x5u, x5c) and all that are not known
+// are ignored (RFC 7515 section 4); what would change the meaning of the token is refused.
+func (u *Unverified) readHeader(text []byte) error {
 	header, err := strictjson.Parse(text)
 	if err != nil {
 		return ErrMalformed
