@@ -21,7 +21,7 @@ func main() {
 	}
 	var page bytes.Buffer
 	render(&page, app.Command())
-	if err := os.WriteFile(os.Args[1], page.Bytes(), 0o644); err != nil { //nolint:gosec // a page for everyone to read
+	if err := os.WriteFile(os.Args[1], page.Bytes(), 0o644); err != nil {
 		fmt.Fprintf(os.Stderr, "write the commands' reference: %v\n", err)
 		os.Exit(1)
 	}
@@ -68,15 +68,17 @@ func renderFlag(w io.Writer, f *pflag.Flag) {
 		name += " " + value
 	}
 	fallback := ""
-	switch f.DefValue {
-	case "", "[]", "false":
+	switch {
+	case f.DefValue == "" || f.DefValue == "[]" || f.DefValue == "false":
+	case strings.Contains(usage, "(default: "): // it depends on where the program runs, and is said in words
 	default:
 		fallback = "`" + f.DefValue + "`"
 	}
 	if f.Deprecated != "" {
 		usage += " (deprecated: " + f.Deprecated + ")"
 	}
-	fmt.Fprintf(w, "| `%s` | %s | %s |\n", name, fallback, strings.ReplaceAll(usage, "|", `\|`))
+	cell := strings.NewReplacer("|", `\|`)
+	fmt.Fprintf(w, "| `%s` | %s | %s |\n", cell.Replace(name), fallback, cell.Replace(usage))
 }
 
 // description is a command's long text, else its short one as a sentence.

@@ -13,6 +13,7 @@ func TestRender(t *testing.T) {
 	open := &cobra.Command{Use: "open NAME", Short: "Open a door", Example: "  door open front\n", Run: func(*cobra.Command, []string) {}}
 	open.Flags().StringP("key", "k", "", "the `FILE` with the key")
 	open.Flags().Int("attempts", 3, "how often to try: 1|2|3")
+	open.Flags().String("host", "the machine's name", "whose door: `mine|yours` (default: this machine's)")
 	open.Flags().Bool("hidden", false, "not for people")
 	if err := open.Flags().MarkHidden("hidden"); err != nil {
 		t.Fatal(err)
@@ -26,6 +27,7 @@ func TestRender(t *testing.T) {
 		"\nFor example:\n\n```\ndoor open front\n```\n" +
 		"\n| flag | default | what it does |\n|---|---|---|\n" +
 		"| `--attempts int` | `3` | how often to try: 1\\|2\\|3 |\n" +
+		"| `--host mine\\|yours` |  | whose door: mine\\|yours (default: this machine's) |\n" +
 		"| `-k, --key FILE` |  | the FILE with the key |\n"
 	var got bytes.Buffer
 	render(&got, root)
