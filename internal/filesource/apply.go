@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -86,11 +87,17 @@ func (w *World) findings(kind string, key routing.ObjectKey, v compile.Verdict) 
 		}
 		findings = append(findings, f)
 	}
-	if v.Serving == compile.ServingBroken {
-		about.Message = fmt.Sprintf("%s: requests are answered 503: %s", v1alpha1.ReasonProtectionBroken, v.Broken)
-		findings = append(findings, about)
+	if v.Serving != compile.ServingBroken {
+		return findings
 	}
-	return findings
+	// What breaks a Pipeline is often what a condition says already.
+	if i := slices.IndexFunc(findings, func(f Finding) bool { return strings.Contains(f.Message, v.Broken) }); i >= 0 {
+		findings[i].Severity = SeverityError
+		findings[i].Message += "; its requests are answered 503"
+		return findings
+	}
+	about.Message = fmt.Sprintf("%s: %s; its requests are answered 503", v1alpha1.ReasonProtectionBroken, v.Broken)
+	return append(findings, about)
 }
 
 // Target is where an Outcome is served from; *publish.Publisher is one.

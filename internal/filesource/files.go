@@ -17,8 +17,6 @@ const (
 	stdinName = "(standard input)"
 	// maxFileBytes bounds a file. Larger ones are no manifests.
 	maxFileBytes = 64 << 20
-	// maxDepth bounds how deep directories are looked into; it ends a circle of symbolic links.
-	maxDepth = 32
 )
 
 var errFileTooLarge = fmt.Errorf("larger than %d MiB", maxFileBytes>>20)
@@ -50,7 +48,7 @@ func list(paths []string) (listing, error) {
 			l.add(path)
 			continue
 		}
-		if err := l.addDirectory(path, 0); err != nil {
+		if err := l.addDirectory(path, nil); err != nil {
 			return listing{}, fmt.Errorf("find manifests: %w", err)
 		}
 	}
@@ -63,8 +61,17 @@ func (l *listing) add(file string) {
 	}
 }
 
-// addDirectory follows symbolic links, since that is what the files of a mounted ConfigMap are.
-func (l *listing) addDirectory(directory string, depth int) error {
+// addDirectory follows symbolic links, since that is what the files of a mounted ConfigMap are, but not into one of the
+// directories that it came through.
+func (l *listing) addDirectory(directory string, through []string) error {
+	resolved, err := filepath.EvalSymlinks(directory)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(through, resolved) {
+		return nil
+	}
+	through = append(slices.Clone(through), resolved)
 	entries, err := os.ReadDir(directory)
 	if err != nil {
 		return err
@@ -80,8 +87,8 @@ func (l *listing) addDirectory(directory string, depth int) error {
 		case errors.Is(err, fs.ErrNotExist): // went meanwhile, or a link to nothing
 		case err != nil:
 			l.unreadable[path] = err
-		case info.IsDir() && depth < maxDepth:
-			if err := l.addDirectory(path, depth+1); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		case info.IsDir():
+			if err := l.addDirectory(path, through); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				l.unreadable[path] = err
 			}
 		case info.Mode().IsRegular() && isManifest(entry.Name()):

@@ -199,19 +199,23 @@ func (k *kinds) read(u *unstructured.Unstructured) verdict {
 // it would set.
 func normalise(u *unstructured.Unstructured, id identity) {
 	delete(u.Object, "status")
-	if metadata, ok := u.Object["metadata"].(map[string]any); ok {
-		for _, name := range []string{
-			"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields",
-			"resourceVersion", "selfLink", "uid",
-		} {
-			delete(metadata, name)
-		}
-		if id.Namespace != "" && u.GetNamespace() == "" {
-			metadata["namespace"] = id.Namespace
-		}
-		metadata["uid"] = string(UID(id.Kind, id.Namespace, id.Name))
-		metadata["generation"] = int64(1)
+	if u.Object["metadata"] == nil {
+		u.Object["metadata"] = map[string]any{}
 	}
+	metadata, ok := u.Object["metadata"].(map[string]any)
+	if !ok {
+		return // its type is judged with the rest
+	}
+	for _, name := range []string{
+		"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "managedFields", "resourceVersion", "selfLink",
+	} {
+		delete(metadata, name)
+	}
+	if id.Namespace != "" && u.GetNamespace() == "" {
+		metadata["namespace"] = id.Namespace
+	}
+	metadata["uid"] = string(UID(id.Kind, id.Namespace, id.Name))
+	metadata["generation"] = int64(1)
 }
 
 // UID returns the UID of an object in file mode: a UUID of version 5 (RFC 9562 section 5.5) of "kind/namespace/name" in

@@ -3,6 +3,7 @@ package filesource
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -42,15 +43,16 @@ func newWorld(objects map[identity]*object) *World {
 		slices:  map[routing.ObjectKey][]*discoveryv1.EndpointSlice{},
 		secrets: map[routing.ObjectKey]compile.Secret{},
 	}
-	sorted := make([]*object, 0, len(objects))
-	for _, o := range objects {
-		sorted = append(sorted, o)
-	}
-	slices.SortFunc(sorted, func(a, b *object) int { return compareIdentities(a.identity, b.identity) })
-	for _, o := range sorted {
+	for _, o := range sortedObjects(objects) {
 		w.add(o.value)
 	}
 	return w
+}
+
+func sortedObjects(objects map[identity]*object) []*object {
+	return slices.SortedFunc(maps.Values(objects), func(a, b *object) int {
+		return compareIdentities(a.identity, b.identity)
+	})
 }
 
 func (w *World) add(object metav1.Object) {
