@@ -39,7 +39,7 @@ func keysOf(t testing.TB) testKeys {
 	return k
 }
 
-var makeKeys = sync.OnceValues(func() (k testKeys, err error) { //nolint:gochecknoglobals // made once, never changed
+var makeKeys = sync.OnceValues(func() (k testKeys, err error) {
 	for _, to := range []**rsa.PrivateKey{&k.rsa, &k.rsaOther} {
 		if *to, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 			return k, err

@@ -363,13 +363,13 @@ func TestAudiencesOfEveryLevelMustBeMet(t *testing.T) {
 func TestMonotonicClockIsNotUsed(t *testing.T) {
 	w := newWorld(t)
 	p := w.policy(t, nil)
-	real := time.Now()
-	token := mint(t, "RS256", w.newKey, nil, jwt.MapClaims{"sub": "acme", "aud": "orders-api", "exp": real.Add(time.Minute).Unix()})
+	wall := time.Now()
+	token := mint(t, "RS256", w.newKey, nil, jwt.MapClaims{"sub": "acme", "aud": "orders-api", "exp": wall.Add(time.Minute).Unix()})
 	for name, tc := range map[string]struct {
 		at   time.Time
 		want bool
 	}{
-		"now": {real, true}, "an hour back": {real.Add(-time.Hour), true}, "an hour forth": {real.Add(time.Hour), false},
+		"now": {wall, true}, "an hour back": {wall.Add(-time.Hour), true}, "an hour forth": {wall.Add(time.Hour), false},
 	} {
 		if _, refused := p.Authenticate(bearer(token), tc.at); (refused == nil) != tc.want {
 			t.Errorf("%s: refused %v", name, refused)

@@ -24,7 +24,7 @@ import (
 // now is the time of all tests.
 func now() time.Time { return time.Unix(1_800_000_000, 0) }
 
-var rsaKeys = sync.OnceValues(func() ([2]*rsa.PrivateKey, error) { //nolint:gochecknoglobals // made once, never changed
+var rsaKeys = sync.OnceValues(func() ([2]*rsa.PrivateKey, error) {
 	var keys [2]*rsa.PrivateKey
 	for i := range keys {
 		key, err := rsa.GenerateKey(rand.Reader, 2048)

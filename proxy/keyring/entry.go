@@ -37,6 +37,7 @@ type State uint8
 const (
 	// StateSuspended is the zero value: what was not said to be active is not.
 	StateSuspended State = iota
+	// StateActive lets tokens through.
 	StateActive
 )
 

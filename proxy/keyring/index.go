@@ -13,11 +13,12 @@ import (
 type index struct {
 	seed  maphash.Seed
 	table atomic.Pointer[table]
-	names int // of the writer alone
+	names uint64 // of the writer alone
 }
 
 type table struct {
-	buckets []atomic.Pointer[bucket] // a power of two
+	buckets []atomic.Pointer[bucket]
+	size    uint64 // how many, a power of two
 }
 
 // bucket holds the names whose hashes end alike. It is immutable.
@@ -41,12 +42,12 @@ func newIndex() *index {
 	return x
 }
 
-func newTable(buckets int) *table {
-	return &table{buckets: make([]atomic.Pointer[bucket], buckets)}
+func newTable(size uint64) *table {
+	return &table{buckets: make([]atomic.Pointer[bucket], size), size: size}
 }
 
 func (t *table) at(hash uint64) *atomic.Pointer[bucket] {
-	return &t.buckets[hash&uint64(len(t.buckets)-1)]
+	return &t.buckets[hash&(t.size-1)]
 }
 
 // lookup returns the credentials of a name, oldest first. The slice is immutable.
@@ -83,12 +84,12 @@ func (x *index) replace(name string, old, e *Entry) {
 		x.names--
 	}
 	x.store(name, entries)
-	buckets := len(x.table.Load().buckets)
+	size := x.table.Load().size
 	switch {
-	case x.names > buckets*meanSlots:
-		x.resize(buckets * 2)
-	case buckets > leastBuckets && x.names < buckets*meanSlots/8:
-		x.resize(buckets / 2)
+	case x.names > size*meanSlots:
+		x.resize(size * 2)
+	case size > leastBuckets && x.names < size*meanSlots/8:
+		x.resize(size / 2)
 	}
 }
 
@@ -116,8 +117,8 @@ func (x *index) store(name string, entries []*Entry) {
 }
 
 // resize builds a table of another size beside the one that is read from, and swaps them.
-func (x *index) resize(buckets int) {
-	next := newTable(buckets)
+func (x *index) resize(size uint64) {
+	next := newTable(size)
 	old := x.table.Load()
 	for i := range old.buckets {
 		b := old.buckets[i].Load()

@@ -159,7 +159,7 @@ func TestManyCredentials(t *testing.T) {
 	ring := New()
 	shop := ring.Namespace("shop")
 	model := map[string]*Entry{}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test repeats itself
+	random := rand.New(rand.NewPCG(1, 2))
 	check := func() {
 		t.Helper()
 		oldest := map[string]*Entry{}
@@ -173,7 +173,7 @@ func TestManyCredentials(t *testing.T) {
 				t.Fatalf("keyID %s is %v, want %v", keyID, shop.ByKeyID(keyID), oldest[keyID])
 			}
 		}
-		if shop.Len() != len(model) || shop.keyIDs.names != len(oldest) {
+		if shop.Len() != len(model) || shop.keyIDs.names != uint64(len(oldest)) {
 			t.Fatalf("%d credentials under %d names, want %d under %d", shop.Len(), shop.keyIDs.names, len(model), len(oldest))
 		}
 	}

@@ -43,7 +43,7 @@ func Parse(text []byte) (Object, error) {
 	if s.peek() != '{' {
 		return Object{}, ErrInvalid
 	}
-	var o Object
+	o := Object{members: make([]member, 0, 8)}
 	if !s.object(&o) {
 		return Object{}, ErrInvalid
 	}
