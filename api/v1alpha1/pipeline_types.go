@@ -11,7 +11,6 @@ import (
 // +kubebuilder:resource:path=pipelines,scope=Namespaced,shortName=opl,categories=ostiary
 // +kubebuilder:printcolumn:name="Class",type=string,JSONPath=`.spec.ingressClassName`
 // +kubebuilder:printcolumn:name="Hosts",type=string,JSONPath=`.spec.apiEndpoints[*].hosts`,description="Hosts of the first apiEndpoint that names any"
-// +kubebuilder:printcolumn:name="Policies",type=string,JSONPath=`.spec.policies[*].type`,priority=1
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Resolved",type=string,JSONPath=`.status.conditions[?(@.type=="ResolvedRefs")].status`
 // +kubebuilder:printcolumn:name="Programmed",type=string,JSONPath=`.status.conditions[?(@.type=="Programmed")].status`

@@ -9,7 +9,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=serviceendpoints,scope=Namespaced,shortName=osep,categories=ostiary
-// +kubebuilder:printcolumn:name="Services",type=string,JSONPath=`.spec.backendRefs[*].name`
+// +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.backendRefs[0].name`,description="The first of backendRefs"
 // +kubebuilder:printcolumn:name="URLs",type=string,JSONPath=`.spec.urls`
 // +kubebuilder:printcolumn:name="Protocol",type=string,JSONPath=`.spec.appProtocol`,priority=1
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
