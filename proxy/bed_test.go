@@ -18,10 +18,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +59,8 @@ type bed struct {
 	http      string
 	https     string
 	roots     *x509.CertPool
+	tls       routing.Certificate
+	leaving   atomic.Bool
 	stop      func()
 }
 
@@ -428,15 +430,6 @@ func request(t testing.TB, method, target string, body io.Reader, header ...stri
 		req.Header.Add(header[i], header[i+1])
 	}
 	return req
-}
-
-func mustURL(t testing.TB, raw string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
 }
 
 // refusingAddress is one that nothing listens on.

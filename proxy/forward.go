@@ -172,8 +172,15 @@ func (b *clientBody) deadline(d time.Duration) {
 	_ = b.control.SetReadDeadline(at)
 }
 
+// read reports whether the body was read to its end.
+func (b *clientBody) read() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.whole
+}
+
 // end is called when the response is complete. What is left of the body is not waited for much longer: a reader that is
-// still at it would keep the connection from being used or closed.
+// still at it would keep the connection from being closed.
 func (b *clientBody) end() {
 	b.deadline(unreadTimeout)
 	b.mu.Lock()
@@ -280,6 +287,7 @@ func (x *exchange) answer(resp *http.Response) {
 	if _, ok := header["Content-Type"]; !ok {
 		header["Content-Type"] = nil // keeps net/http from guessing
 	}
+	x.closeUnlessRead()
 	x.status, x.started = resp.StatusCode, true
 	control := http.NewResponseController(x.w)
 	x.extendWrite()

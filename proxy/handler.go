@@ -105,11 +105,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{h: h, w: w, r: r, start: h.now()}
 	h.metrics.inFlight.Inc()
 	defer x.finish()
-	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		// Without it net/http reads the rest of the body before it sends a response: a client that is slow to send would
-		// never learn that it need not. Writers that can't do it, as in tests, do not need it.
-		_ = http.NewResponseController(w).EnableFullDuplex()
-	}
 	x.serve()
 }
 
@@ -169,8 +164,16 @@ func (x *exchange) finish() {
 	}
 }
 
-// leaveBody bounds how long net/http waits for the rest of the request's body, which it reads so as to use the
-// connection again.
+// closeUnlessRead has an HTTP/1.1 connection closed behind a response that is sent before the request's body was read to
+// its end. What is left of the body must never be read as a request, and net/http would hold the response back until it
+// has read it.
+func (x *exchange) closeUnlessRead() {
+	if x.r.ProtoMajor == 1 && x.r.ContentLength != 0 && (x.body == nil || !x.body.read()) {
+		x.w.Header().Set("Connection", "close")
+	}
+}
+
+// leaveBody bounds how long net/http waits for the rest of the body before it closes the connection.
 func (x *exchange) leaveBody() {
 	switch {
 	case x.r.ProtoMajor != 1 || x.r.ContentLength == 0 || x.tunnel:

@@ -90,6 +90,7 @@ func (x *exchange) respond(status, means int, body string) {
 	if body != "" || bodyAllowed(status) {
 		header.Set("Content-Length", strconv.Itoa(len(body)))
 	}
+	x.closeUnlessRead()
 	x.status, x.started = means, true
 	x.extendWrite()
 	x.w.WriteHeader(status)
