@@ -46,14 +46,14 @@ type holder struct {
 }
 
 // resolveConflicts gives each claim to the oldest Pipeline that makes it, and within a Pipeline to the first endpoint.
-// The drafts are sorted, oldest first. A match keeps the methods that nobody had before. Matches that stand in for broken
-// ones come last.
+// The drafts are sorted, oldest first. A match keeps the methods that nobody had before. Matches that
+// were widened come last.
 func resolveConflicts(drafts []*pipelineDraft) {
 	taken := map[claim]holder{}
-	for _, standIn := range []bool{false, true} {
+	for _, widened := range []bool{false, true} {
 		for _, draft := range drafts {
 			for i := range draft.matches {
-				if match := &draft.matches[i]; match.standIn == standIn {
+				if match := &draft.matches[i]; match.widened == widened {
 					draft.claimMatch(match, taken)
 				}
 			}
@@ -97,7 +97,7 @@ func (d *pipelineDraft) tellLost(match *draftMatch, has holder, methods []string
 	switch {
 	case has.draft != d:
 		older, younger := "which is older", "which is younger"
-		if match.standIn {
+		if match.widened {
 			older, younger = "which states it validly", "which can't be compiled"
 		}
 		d.lost = append(d.lost, format("%s: %s is taken by Pipeline %s, %s", match.field(), what, quoteKey(has.draft.key), older))

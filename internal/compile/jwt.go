@@ -26,7 +26,7 @@ const (
 
 // newJWT compiles a token policy and applies its defaults. Whatever it can't make sense of is a problem, so that the
 // Pipeline is not served with less protection than was asked for.
-func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs *problems, drafts *draftPolicies) *routing.JWT {
+func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs *problems) *routing.JWT {
 	draft := &routing.JWT{
 		Namespace: p.Namespace,
 		Lookup:    routing.Lookup{Type: routing.LookupClaim, Name: defaultLookupClaim},
@@ -83,9 +83,6 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 		if credentials.Lookup != nil {
 			draft.Lookup = newLookup(field+".credentials.lookup", credentials.Lookup, errs)
 		}
-	}
-	if len(policy.Audiences) == 0 && draft.AudienceMatch == routing.AudienceMatchAny {
-		drafts.audiencesUnstated = field
 	}
 	if len(policy.Audiences) > 0 && draft.AudienceMatch == routing.AudienceIgnore {
 		errs.invalid("%s.audiences: contradicts audienceMatchPolicy Ignore; leave one of them out", field)

@@ -18,9 +18,9 @@ type draftMatch struct {
 	routing.Match
 	// endpoint is the index in spec.apiEndpoints.
 	endpoint int
-	// standIn marks a match that could not be compiled and was widened, so that its requests are refused and don't fall
-	// through to a broader match. It never takes a request from a match that says what it wants.
-	standIn bool
+	// widened marks a match that asks for a method or a header that can't be sent, and goes without it. What it takes is
+	// closed, but it never takes anything from a match that says what it wants.
+	widened bool
 	// dropped marks a match that lost everything to older ones.
 	dropped bool
 	// order is the position among all matches.
@@ -52,11 +52,11 @@ func draftMatches(p *v1alpha1.Pipeline, errs *problems) []draftMatch {
 			for _, path := range paths {
 				matches = append(matches, draftMatch{
 					endpoint: i,
-					standIn:  host.standIn || path.standIn || !methodsCertain || !headersCertain,
+					widened:  !methodsCertain || !headersCertain,
 					Match: routing.Match{
 						Endpoint: endpoint.Name,
-						Host:     host.name,
-						Path:     path.PathMatch,
+						Host:     host,
+						Path:     path,
 						Methods:  methods,
 						Headers:  headers,
 						Scopes:   slices.Clone(endpoint.Scopes),
@@ -68,25 +68,19 @@ func draftMatches(p *v1alpha1.Pipeline, errs *problems) []draftMatch {
 	return matches
 }
 
-type draftHost struct {
-	name    string
-	standIn bool
-}
-
 // draftHosts brings hosts into the form of routing.CanonicalHost; none stand for any host.
-func draftHosts(field string, hosts []string, errs *problems) []draftHost {
+func draftHosts(field string, hosts []string, errs *problems) []string {
 	if len(hosts) == 0 {
-		return []draftHost{{}}
+		return []string{""}
 	}
-	var drafts []draftHost
+	var drafts []string
 	for i, host := range hosts {
 		name, complaint := canonicalHost(host)
 		if complaint != "" {
 			errs.invalid("%s.hosts[%d]: %s", field, i, complaint)
 		}
-		// A host that no request can have needs no stand-in.
-		if name != "" && !slices.ContainsFunc(drafts, func(d draftHost) bool { return d.name == name }) {
-			drafts = append(drafts, draftHost{name: name, standIn: complaint != ""})
+		if name != "" && !slices.Contains(drafts, name) {
+			drafts = append(drafts, name)
 		}
 	}
 	return drafts
@@ -112,27 +106,25 @@ func canonicalHost(host string) (name, complaint string) {
 	return name, ""
 }
 
-type draftPath struct {
-	routing.PathMatch
-	standIn bool
-}
-
 // draftPaths brings paths into the form of routing.ParsePath; none stand for every path.
-func draftPaths(field string, paths []v1alpha1.PathMatch, errs *problems) []draftPath {
+func draftPaths(field string, paths []v1alpha1.PathMatch, errs *problems) []routing.PathMatch {
 	if len(paths) == 0 {
-		return []draftPath{{PathMatch: routing.PathMatch{Type: routing.PathPrefix, Value: "/"}}}
+		return []routing.PathMatch{{Type: routing.PathPrefix, Value: "/"}}
 	}
-	drafts := make([]draftPath, 0, len(paths))
+	drafts := make([]routing.PathMatch, 0, len(paths))
 	for i := range paths {
-		draft := draftOnePath(fmt.Sprintf("%s.paths[%d]", field, i), &paths[i], errs)
-		if !slices.ContainsFunc(drafts, func(d draftPath) bool { return d.PathMatch == draft.PathMatch }) {
-			drafts = append(drafts, draft)
+		for _, draft := range draftPath(fmt.Sprintf("%s.paths[%d]", field, i), &paths[i], errs) {
+			if !slices.Contains(drafts, draft) {
+				drafts = append(drafts, draft)
+			}
 		}
 	}
 	return drafts
 }
 
-func draftOnePath(field string, path *v1alpha1.PathMatch, errs *problems) draftPath {
+// draftPath compiles a path. With a problem it is what the path could have meant, so that the Pipeline, which is Broken
+// then, keeps those requests from broader ones.
+func draftPath(field string, path *v1alpha1.PathMatch, errs *problems) []routing.PathMatch {
 	known := len(*errs)
 	kind := choose(errs, field+".type", path.Type,
 		choice[v1alpha1.PathMatchType, routing.PathMatchType]{v1alpha1.PathMatchPathPrefix, routing.PathPrefix},
@@ -140,27 +132,31 @@ func draftOnePath(field string, path *v1alpha1.PathMatch, errs *problems) draftP
 		choice[v1alpha1.PathMatchType, routing.PathMatchType]{v1alpha1.PathMatchRegularExpression, routing.PathRegularExpression},
 	)
 	if len(*errs) > known {
-		return standInPath(path.Value)
+		standIns := []routing.PathMatch{standInPath(path.Value)}
+		if canonical, err := routing.CanonicalPath(path.Value); err == nil {
+			standIns = append(standIns, routing.PathMatch{Type: routing.PathExact, Value: canonical},
+				prefixForm(routing.PathPrefix, canonical))
+		}
+		return standIns
 	}
 	if kind == routing.PathRegularExpression {
 		if err := routing.ValidateExpression(path.Value); err != nil {
 			errs.invalid("%s.value: %s can't be used: %s; write an RE2 expression, or type PathPrefix",
 				field, quote(path.Value), expressionError(err))
-			return standInPath(path.Value)
+			return []routing.PathMatch{standInPath(path.Value)}
 		}
-		return draftPath{PathMatch: routing.PathMatch{Type: kind, Value: path.Value}}
+		return []routing.PathMatch{{Type: kind, Value: path.Value}}
 	}
 	canonical, err := routing.CanonicalPath(path.Value)
 	if err != nil {
 		errs.invalid("%s.value: %s can't be a path: %v; write it as clients request it, from the first slash on, "+
 			"without query, encoded slashes and parameters", field, quote(path.Value), err)
-		return standInPath(path.Value)
+		return []routing.PathMatch{standInPath(path.Value)}
 	}
 	if canonical != path.Value {
 		errs.invalid("%s.value: requests for %s are matched as %s; write that", field, quote(path.Value), quote(canonical))
-		return draftPath{PathMatch: prefixForm(kind, canonical), standIn: true}
 	}
-	return draftPath{PathMatch: prefixForm(kind, canonical)}
+	return []routing.PathMatch{prefixForm(kind, canonical)}
 }
 
 // prefixForm takes the slash at a prefix's end away: prefixes match whole segments anyway, and "/orders/" is the same as
@@ -182,27 +178,45 @@ func expressionError(err error) string {
 }
 
 // standInPath takes every path that a broken one could have meant, with the precedence of a regular expression: those
-// that begin with its leading segments of plain characters. Nothing is certain where there are alternatives.
-func standInPath(value string) draftPath {
-	prefix := ""
-	if !strings.Contains(value, "|") {
-		segments := strings.Split(strings.TrimPrefix(value, "^"), "/")
-		// The first segment is what stands before the first slash: nothing. The last one may go on.
-		for i := 1; i < len(segments)-1 && segments[0] == ""; i++ {
-			if segments[i] == "" || strings.Trim(segments[i], plainCharacters) != "" {
-				break
-			}
-			prefix += "/" + segments[i]
-		}
-	}
-	return draftPath{
-		PathMatch: routing.PathMatch{Type: routing.PathRegularExpression, Value: regexp.QuoteMeta(prefix) + anyValue},
-		standIn:   true,
-	}
+// that begin with what is certain of it. An older expression with the same beginning still comes first.
+func standInPath(value string) routing.PathMatch {
+	return routing.PathMatch{Type: routing.PathRegularExpression, Value: regexp.QuoteMeta(certainPrefix(value)) + anyValue}
 }
 
-// plainCharacters mean themselves in paths and in regular expressions alike.
-const plainCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~"
+// certainPrefix is the text that a path or expression begins with, as far as its characters mean themselves in both.
+// Nothing is certain where there are alternatives.
+func certainPrefix(value string) string {
+	if strings.Contains(value, "|") {
+		return ""
+	}
+	var prefix []byte
+	for rest := strings.TrimPrefix(value, "^"); rest != ""; {
+		length := 1
+		if len(rest) > 1 && rest[0] == '\\' {
+			length = 2
+		}
+		if c := rest[length-1]; (length == 1 && !isPlain(c)) || (length == 2 && !isPunctuation(c)) {
+			break
+		}
+		// What may be repeated may be absent.
+		if len(rest) > length && strings.IndexByte("*?{", rest[length]) >= 0 {
+			break
+		}
+		prefix = append(prefix, rest[length-1])
+		rest = rest[length:]
+	}
+	return string(prefix)
+}
+
+// isPlain reports whether a character means itself in paths and in expressions.
+func isPlain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("/-_~", c) >= 0
+}
+
+// isPunctuation reports whether a character means itself in an expression with a backslash in front.
+func isPunctuation(c byte) bool {
+	return strings.IndexByte(".-_~+()$", c) >= 0
+}
 
 // draftMethods sorts the methods; none stand for every method. They are not certain where one can't be sent: then every
 // method is taken.
@@ -219,15 +233,16 @@ func draftMethods(field string, methods []string, errs *problems) (drafts []stri
 	return sorted(methods), true
 }
 
-// draftHeaders sorts the headers. They are not certain where a header is left out or taken at any value since what was
-// written can't be compiled.
+// draftHeaders sorts the headers. One whose value can't be compiled is taken at any value. They are not certain where one
+// is left out, since its name can't be sent.
 func draftHeaders(field string, headers []v1alpha1.HeaderMatch, errs *problems) (drafts []routing.HeaderMatch, certain bool) {
-	known := len(*errs)
+	certain = true
 	for i := range headers {
 		header := &headers[i]
 		at := fmt.Sprintf("%s.headers[%d]", field, i)
 		if !isToken(header.Name) {
 			errs.invalid(`%s.name: %s is not a header name; write one such as "x-api-version"`, at, quote(header.Name))
+			certain = false
 			continue
 		}
 		draft := routing.HeaderMatch{Name: strings.ToLower(header.Name), Value: header.Value}
@@ -250,7 +265,7 @@ func draftHeaders(field string, headers []v1alpha1.HeaderMatch, errs *problems) 
 	slices.SortFunc(drafts, func(a, b routing.HeaderMatch) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
 	})
-	return slices.Compact(drafts), len(*errs) == known
+	return slices.Compact(drafts), certain
 }
 
 // isToken reports whether a string is a token of RFC 9110 section 5.6.2.

@@ -37,7 +37,10 @@ func newPolicies(p *v1alpha1.Pipeline, errs *problems) draftPolicies {
 				errs.invalid("%s: a second policy of type JWT; merge the two", field)
 			}
 			if checkMember(field, policy, errs) {
-				drafts.jwt = newJWT(p, field+".jwt", policy.JWT, errs, &drafts)
+				drafts.jwt = newJWT(p, field+".jwt", policy.JWT, errs)
+				if len(drafts.jwt.Audiences) == 0 && drafts.jwt.AudienceMatch == routing.AudienceMatchAny {
+					drafts.audiencesUnstated = field + ".jwt"
+				}
 			}
 		case v1alpha1.PolicyProxy:
 			answered = true

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"encoding/pem"
 	"fmt"
 	"time"
 
@@ -145,10 +144,7 @@ func (d *endpointDraft) roots(secrets map[routing.ObjectKey]Secret) bool {
 			field, quote(ref.Key), quote(ref.Name), consequence)
 		return false
 	}
-	// Written anew, so that nothing but certificates leaves the Secret.
-	for _, authority := range authorities {
-		d.upstream.TLS.RootCAs += string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}))
-	}
+	d.upstream.TLS.RootCAs = string(encodeCertificates(authorities))
 	return true
 }
 

@@ -181,11 +181,14 @@ func newKeyPair(name routing.ObjectKey, secrets map[routing.ObjectKey]Secret) *k
 		return invalid("tls.key is not the key of the first certificate in tls.crt; replace both together")
 	}
 	return &keyPair{
-		chain: bytes.Clone(secret.Data[corev1.TLSCertKey]),
+		chain: encodeCertificates(chain),
 		key:   bytes.Clone(secret.Data[corev1.TLSPrivateKeyKey]),
 		leaf:  chain[0],
 	}
 }
+
+// blockCertificate is the PEM type of an X.509 certificate (RFC 7468 section 5).
+const blockCertificate = "CERTIFICATE"
 
 // parseCertificates returns the certificates of a PEM text; other blocks are left out.
 func parseCertificates(data []byte) ([]*x509.Certificate, error) {
@@ -195,7 +198,7 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 		if block, data = pem.Decode(data); block == nil {
 			return chain, nil
 		}
-		if block.Type != "CERTIFICATE" {
+		if block.Type != blockCertificate {
 			continue
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
@@ -204,6 +207,15 @@ func parseCertificates(data []byte) ([]*x509.Certificate, error) {
 		}
 		chain = append(chain, certificate)
 	}
+}
+
+// encodeCertificates writes certificates anew, so that nothing else of a Secret's entry leaves it.
+func encodeCertificates(chain []*x509.Certificate) []byte {
+	var b bytes.Buffer
+	for _, certificate := range chain {
+		b.Write(pem.EncodeToMemory(&pem.Block{Type: blockCertificate, Bytes: certificate.Raw}))
+	}
+	return b.Bytes()
 }
 
 // hasPrivateKey looks for the key that crypto/tls would take: the first block of a private key.

@@ -13,12 +13,12 @@ import (
 
 // urlProtocol is what the backends of spec.urls speak: the scheme decides, and appProtocol must agree with it.
 func (d *endpointDraft) urlProtocol(stated routing.UpstreamProtocol) routing.UpstreamProtocol {
-	var secure, clear bool
+	var secure, plain bool
 	for _, raw := range d.object.Spec.URLs {
 		secure = secure || strings.HasPrefix(strings.ToLower(raw), "https:")
-		clear = clear || strings.HasPrefix(strings.ToLower(raw), "http:")
+		plain = plain || strings.HasPrefix(strings.ToLower(raw), "http:")
 	}
-	if secure && clear {
+	if secure && plain {
 		d.invalid.invalid("spec.urls: the schemes differ; write one ServiceEndpoint for http and another for https")
 	}
 	if d.object.Spec.AppProtocol == "" {
