@@ -269,7 +269,8 @@ type Terminate struct {
 type Upstream struct {
 	Key      ObjectKey
 	Protocol UpstreamProtocol
-	// Exactly one of Backends and URLs is set.
+	// At most one of Backends and URLs is set. Neither is where the ServiceEndpoint is missing or can't be used: its
+	// requests are answered 503 no_endpoints.
 	Backends []Backend
 	URLs     []UpstreamURL
 	// TLS is set where the protocol is HTTPS.
@@ -312,7 +313,7 @@ type UpstreamURL struct {
 
 // UpstreamTLS says how an upstream's certificate is verified.
 type UpstreamTLS struct {
-	// RootCAs is PEM; empty means the system's roots.
+	// RootCAs is PEM; empty means the system's roots, and text without a certificate that nothing is trusted.
 	RootCAs string
 }
 
