@@ -114,3 +114,32 @@ func (w *watchErrors) err() error {
 	defer w.mu.Unlock()
 	return w.last
 }
+
+// stoppableCache lets the manager stop while its cache is not synced. The manager's own wait for that ends with the sync
+// alone: it would neither heed a signal nor leave the processor alone.
+type stoppableCache struct {
+	cache.Cache
+	stop chan struct{}
+}
+
+// WaitForCacheSync implements cache.Cache. It returns true when the cache is synced, and when all is to stop.
+func (c *stoppableCache) WaitForCacheSync(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-c.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if c.Cache.WaitForCacheSync(ctx) {
+		return true
+	}
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}

@@ -221,7 +221,7 @@ type replica struct {
 }
 
 // start runs the controllers as one replica until the test ends or stop is called.
-func (b *testbed) start(name string) *replica {
+func (b *testbed) start(name string, configure ...func(*Options)) *replica {
 	b.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
@@ -236,6 +236,9 @@ func (b *testbed) start(name string) *replica {
 	opts.ControllerName = b.controllerName()
 	opts.WatchNamespaces = []string{b.namespace}
 	opts.PodName, opts.PodNamespace = name, b.namespace
+	for _, c := range configure {
+		c(&opts)
+	}
 	ctx, cancel := context.WithCancel(b.t.Context())
 	runner, err := New(ctx, cfg, opts, r.publisher, log)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
@@ -44,6 +45,7 @@ type Runner struct {
 	credentials *keyProgress
 	endpoints   *keyProgress
 	watchErrors *watchErrors
+	stop        chan struct{} // see stoppableCache
 }
 
 // New sets up the controllers of a replica that feed pub. It asks the API server for nothing but what resources it has;
@@ -60,10 +62,14 @@ func New(ctx context.Context, cfg *rest.Config, opts Options, pub *publish.Publi
 	if err != nil {
 		return nil, err
 	}
-	watchErrors := &watchErrors{}
+	watchErrors, stop := &watchErrors{}, make(chan struct{})
 	mgr, err := ctrl.NewManager(cfg, manager.Options{
-		Scheme:                  scheme,
-		Cache:                   cacheOptions(opts, watchErrors),
+		Scheme: scheme,
+		Cache:  cacheOptions(opts, watchErrors),
+		NewCache: func(cfg *rest.Config, opts cache.Options) (cache.Cache, error) {
+			c, err := cache.New(cfg, opts)
+			return &stoppableCache{Cache: c, stop: stop}, err
+		},
 		Logger:                  logr.FromSlogHandler(log.Handler()),
 		Metrics:                 metricsserver.Options{BindAddress: "0"}, // see Gatherer
 		HealthProbeBindAddress:  "0",
@@ -82,7 +88,7 @@ func New(ctx context.Context, cfg *rest.Config, opts Options, pub *publish.Publi
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	r := &Runner{manager: mgr, publisher: pub, watchErrors: watchErrors}
+	r := &Runner{manager: mgr, publisher: pub, watchErrors: watchErrors, stop: stop}
 	if err := r.assemble(cfg, opts, log); err != nil {
 		return nil, err
 	}
@@ -213,9 +219,10 @@ func addStatus[T client.Object](p statusParts, k statusKind[T]) error {
 	return add(p.manager, "status-"+k.name, statusWorkers, reconciler, reconciler.sources(p.manager.GetCache(), &p.triggers[k.kind]))
 }
 
-// Run runs the controllers until ctx ends, and serves whether or not this replica is the leader. It returns an error
+// Run runs the controllers, once, until ctx ends, and serves whether or not this replica is the leader. It returns an error
 // when they can't be started: the CRDs are missing, or a permission is.
 func (r *Runner) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { close(r.stop) })()
 	if err := r.manager.Start(ctx); err != nil {
 		return errors.Join(fmt.Errorf("run the controllers: %w", err), r.watchErrors.err())
 	}
