@@ -127,12 +127,10 @@ func builtin[T any, P objectPointer[T]](validate func(P) field.ErrorList) func(*
 
 // decodeError tells where a value has the wrong type, without telling the value.
 func decodeError(err error) *field.Error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) && wrong.Field != "" {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
 		return field.Invalid(field.NewPath(wrong.Field), field.OmitValueType{}, "must not be a "+wrong.Value)
 	}
-	var strict kjson.FieldError
-	if errors.As(err, &strict) {
+	if strict, ok := errors.AsType[kjson.FieldError](err); ok {
 		return field.Forbidden(field.NewPath(strict.FieldPath()), strings.TrimSuffix(err.Error(), fmt.Sprintf(" %q", strict.FieldPath())))
 	}
 	return field.Invalid(nil, field.OmitValueType{}, err.Error())

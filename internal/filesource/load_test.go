@@ -1,13 +1,16 @@
 package filesource
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
@@ -309,16 +312,23 @@ func TestLoadTakesSeveralPaths(t *testing.T) {
 
 func TestLoadFails(t *testing.T) {
 	for name, paths := range map[string][]string{
-		"without paths":               nil,
 		"where a path is nothing":     {filepath.Join(t.TempDir(), "absent.yaml")},
-		"without standard input":      {"-"},
 		"where one of several is not": {t.TempDir(), filepath.Join(t.TempDir(), "absent")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if world, _, err := Load(paths, nil); err == nil || world != nil {
+			if world, _, err := newSource(t, paths...).Load(); !errors.Is(err, fs.ErrNotExist) || world != nil {
 				t.Errorf("world %v, error %v", world, err)
 			}
 		})
+	}
+	if _, _, err := Load(nil, nil); !errors.Is(err, ErrNoPaths) {
+		t.Errorf("without paths: error %v", err)
+	}
+	if _, _, err := Load([]string{"-"}, nil); err == nil {
+		t.Error("without standard input: no error")
+	}
+	if _, _, err := Load([]string{"-"}, iotest.ErrReader(fs.ErrClosed)); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("with a standard input that fails: error %v", err)
 	}
 }
 
@@ -392,7 +402,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "world", world, "source", s)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "world", world, "files", s)
 	printed := []string{log.String()}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
 		printed = append(printed, fmt.Sprintf(verb, world), fmt.Sprintf(verb, s), fmt.Sprintf(verb, world.Snapshot()), fmt.Sprintf(verb, Check(world)))

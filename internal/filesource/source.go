@@ -35,6 +35,16 @@ func NewSource(paths []string, stdin io.Reader) (*Source, error) {
 	if len(paths) == 0 {
 		return nil, ErrNoPaths
 	}
+	s := &Source{paths: slices.Clone(paths)}
+	if slices.Contains(paths, stdinPath) {
+		if stdin == nil {
+			return nil, errors.New("read standard input: there is none")
+		}
+		var err error
+		if s.stdin, err = readBounded(stdin); err != nil {
+			return nil, fmt.Errorf("read standard input: %w", err)
+		}
+	}
 	crds, err := crd.CRDs()
 	if err != nil {
 		return nil, fmt.Errorf("prepare validation: %w", err)
@@ -43,15 +53,7 @@ func NewSource(paths []string, stdin io.Reader) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare validation: %w", err)
 	}
-	s := &Source{paths: slices.Clone(paths), kinds: newKinds(validator)}
-	if slices.Contains(paths, stdinPath) {
-		if stdin == nil {
-			return nil, errors.New("read standard input: there is none")
-		}
-		if s.stdin, err = readBounded(stdin); err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
-		}
-	}
+	s.kinds = newKinds(validator)
 	return s, nil
 }
 
@@ -124,8 +126,7 @@ type loader struct {
 
 // unreadable notes a file, or a directory, that can't be read.
 func (l *loader) unreadable(path string, err error) {
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pathErr.Err // the Finding names the path already
 	}
 	l.lose(Finding{File: path, Message: fmt.Sprintf("can't be read: %v", err)})

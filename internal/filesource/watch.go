@@ -80,16 +80,26 @@ func (w *watcher) run(ctx context.Context) {
 	defer settled.Stop()
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
+	events, failures := w.notifier.Events, w.notifier.Errors
 	var since time.Time // of the first event that was not looked at
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case event := <-w.notifier.Events:
+		case event, ok := <-events:
+			if !ok {
+				events = nil // polling is left
+				continue
+			}
 			if !w.matters(event.Name) {
 				continue
 			}
-		case <-w.notifier.Errors: // events were lost: look
+		case _, ok := <-failures:
+			if !ok {
+				failures = nil
+				continue
+			}
+			// Events were lost, so that nobody knows what changed: look.
 		case <-poll.C:
 			w.look()
 			continue

@@ -115,7 +115,7 @@ func outcome(t *testing.T, table *Table, target string) (status, forwarded strin
 func asBackendsSeeIt(forwarded string) map[string]string {
 	steps := map[string]func(string) string{
 		"backslash to slash": func(p string) string { return strings.ReplaceAll(p, `\`, "/") },
-		"merge":              func(p string) string { return mergeSlashes(p) },
+		"merge":              mergeSlashes,
 		"parameters": func(p string) string {
 			segments := strings.Split(p, "/")
 			for i := range segments {
@@ -123,7 +123,7 @@ func asBackendsSeeIt(forwarded string) map[string]string {
 			}
 			return strings.Join(segments, "/")
 		},
-		"dots": func(p string) string { return path.Clean(p) },
+		"dots": path.Clean,
 	}
 	seen := map[string]string{}
 	var apply func(name, p string, done []string)
