@@ -136,14 +136,19 @@ type clientBody struct {
 	// to gets the trailer fields that were announced and are allowed, once the body was read.
 	to http.Header
 
-	mu    sync.Mutex // of deadlines
-	whole bool
-	ended bool
+	reading sync.Mutex // held while reading; whole is changed under both
+	mu      sync.Mutex
+	whole   bool
+	ended   bool
 }
 
 // Read reads from the client.
 func (b *clientBody) Read(p []byte) (int, error) {
-	b.deadline(stallTimeout)
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	if !b.deadline(time.Now().Add(stallTimeout)) {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	n, err := b.src.Read(p)
 	if errors.Is(err, io.EOF) {
 		for name := range b.to {
@@ -153,23 +158,19 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.whole = true
 		b.mu.Unlock()
 	}
-	b.deadline(0)
+	b.deadline(time.Time{})
 	return n, err
 }
 
-// deadline bounds the next read; 0 is no bound. It has no effect where the connection has none, as in tests, nor once
-// the response has ended.
-func (b *clientBody) deadline(d time.Duration) {
+// deadline bounds reads, and reports whether there may be any: not once the response has ended. It has no effect where
+// the connection has no deadlines, as in tests.
+func (b *clientBody) deadline(at time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ended {
-		return
+	if !b.ended {
+		_ = b.control.SetReadDeadline(at)
 	}
-	at := time.Time{}
-	if d > 0 {
-		at = time.Now().Add(d)
-	}
-	_ = b.control.SetReadDeadline(at)
+	return !b.ended
 }
 
 // read reports whether the body was read to its end.
@@ -179,16 +180,22 @@ func (b *clientBody) read() bool {
 	return b.whole
 }
 
-// end is called when the response is complete. What is left of the body is not waited for much longer: a reader that is
-// still at it would keep the connection from being closed.
+// end is called when the response is complete. Whoever still reads is stopped, since net/http, which takes away all
+// deadlines where it finds a reader, would then wait for the rest of the body without end.
 func (b *clientBody) end() {
-	b.deadline(unreadTimeout)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.ended = true
-	if b.whole {
-		_ = b.control.SetReadDeadline(time.Time{})
+	if !b.whole {
+		_ = b.control.SetReadDeadline(time.Unix(1, 0))
 	}
+	b.mu.Unlock()
+	b.reading.Lock()
+	defer b.reading.Unlock()
+	at := time.Time{}
+	if !b.whole {
+		at = time.Now().Add(unreadTimeout)
+	}
+	_ = b.control.SetReadDeadline(at)
 }
 
 // Close closes the client's body.

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +224,49 @@ func TestSlowBodyOfARefusedRequest(t *testing.T) {
 	}
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read %v, want the end of the connection", err)
+	}
+}
+
+// TestRestOfABodyIsNoRequest: what follows an early response on the connection is the rest of a body, whatever it looks
+// like and however late it comes.
+func TestRestOfABodyIsNoRequest(t *testing.T) {
+	for name, c := range map[string]struct {
+		framing, first, rest string
+		want                 int
+	}{
+		"refused":           {"Content-Length: 100", "", "", 404},
+		"refused, chunked":  {"Transfer-Encoding: chunked", "5\r\nhello", "", 404},
+		"answered too soon": {"Content-Length: 100", "", "/early", 200},
+		"too soon, chunked": {"Transfer-Encoding: chunked", "5\r\nhello\r\n", "/early", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				_, _ = io.Copy(io.Discard, r)
+			}))
+			b.serve(t, routing.Config{
+				Pipelines: []routing.Pipeline{route("early", "", "/early", nil), route("smuggled", "", "/smuggled", nil)},
+				Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)},
+			})
+			conn, err := net.Dial("tcp", b.http)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			target := "/nowhere"
+			if c.rest != "" {
+				target = c.rest
+			}
+			resp, _, closes := exchange(t, conn, "POST "+target+" HTTP/1.1\r\nHost: app.test\r\n"+c.framing+"\r\n\r\n"+c.first)
+			if resp.StatusCode != c.want || !closes {
+				t.Errorf("status %d, closes %t; want %d and the end", resp.StatusCode, closes, c.want)
+			}
+			_, _ = io.WriteString(conn, "GET /smuggled HTTP/1.1\r\nHost: app.test\r\n\r\n")
+			if rest, err := io.ReadAll(conn); len(rest) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("answered %q, %v; want the end of the connection", rest, err)
+			}
+		})
 	}
 }
 
