@@ -29,13 +29,15 @@ type listing struct {
 	directories []string
 	// unreadable are directories below the paths that can't be listed.
 	unreadable map[string]error
+
+	seen map[string]bool // the files
 }
 
 // list finds the files: a path that is a file stands for itself, a directory for all files in and below it that end in
 // .yaml, .yml or .json. Names that begin with a dot are left out, and so are Kustomize's own files. Standard input is not
 // listed. A path that does not exist is an error.
 func list(paths []string) (listing, error) {
-	l := listing{unreadable: map[string]error{}}
+	l := listing{unreadable: map[string]error{}, seen: map[string]bool{}}
 	for _, path := range paths {
 		if path == stdinPath {
 			continue
@@ -56,7 +58,8 @@ func list(paths []string) (listing, error) {
 }
 
 func (l *listing) add(file string) {
-	if file = filepath.Clean(file); !slices.Contains(l.files, file) {
+	if file = filepath.Clean(file); !l.seen[file] {
+		l.seen[file] = true
 		l.files = append(l.files, file)
 	}
 }
