@@ -101,7 +101,7 @@ func canonicalHost(host string) (name, complaint string) {
 		name = "*." + name
 	}
 	if name != strings.ToLower(host) {
-		return name, fmt.Sprintf("%s has a port or a dot at its end; write %s", quote(host), quote(name))
+		return name, fmt.Sprintf("requests for %s are matched as %s; write that", quote(host), quote(name))
 	}
 	return name, ""
 }
@@ -170,8 +170,7 @@ func prefixForm(kind routing.PathMatchType, path string) routing.PathMatch {
 
 // expressionError is what is wrong with an expression, without the expression itself.
 func expressionError(err error) string {
-	var syntaxError *syntax.Error
-	if errors.As(err, &syntaxError) {
+	if syntaxError, ok := errors.AsType[*syntax.Error](err); ok {
 		return string(syntaxError.Code)
 	}
 	return err.Error()

@@ -26,8 +26,12 @@ func hosts() []string {
 
 func paths() []v1alpha1.PathMatch {
 	return []v1alpha1.PathMatch{
-		{Value: "/"}, {Value: "/orders"}, {Value: "/orders/"}, {Value: "/orders/new"},
-		{Type: v1alpha1.PathMatchExact, Value: "/orders"}, {Type: v1alpha1.PathMatchExact, Value: "/a//b"},
+		{Value: "/"},
+		{Value: "/orders"},
+		{Value: "/orders/"},
+		{Value: "/orders/new"},
+		{Type: v1alpha1.PathMatchExact, Value: "/orders"},
+		{Type: v1alpha1.PathMatchExact, Value: "/a//b"},
 		{Type: v1alpha1.PathMatchRegularExpression, Value: "/orders/[a-z]+"},
 		{Type: v1alpha1.PathMatchRegularExpression, Value: "/orders.*"},
 		{Type: v1alpha1.PathMatchRegularExpression, Value: "/orders/("},

@@ -60,7 +60,7 @@ func secretTexts(s compile.Snapshot) []string {
 				continue
 			}
 			head := body[:12]
-			texts = append(texts, string(head), fmt.Sprintf("%x", string(head)), strings.Trim(fmt.Sprint([]byte(head)), "[]"))
+			texts = append(texts, string(head), fmt.Sprintf("%x", string(head)), strings.Trim(fmt.Sprint(head), "[]"))
 		}
 	}
 	return texts

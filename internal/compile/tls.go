@@ -110,7 +110,37 @@ func newCertificates(drafts []*pipelineDraft, o *owners, secrets map[routing.Obj
 		}
 	}
 	slices.SortStableFunc(certificates, func(a, b routing.Certificate) int { return cmp.Compare(a.Hosts[0], b.Hosts[0]) })
+	noteUncertified(drafts, certificates)
 	return certificates
+}
+
+// noteUncertified tells Pipelines that redirect clear-text requests of a host for which nobody states a certificate.
+func noteUncertified(drafts []*pipelineDraft, certificates []routing.Certificate) {
+	certified := map[string]struct{}{}
+	for i := range certificates {
+		for _, host := range certificates[i].Hosts {
+			certified[host] = struct{}{}
+		}
+	}
+	for _, draft := range drafts {
+		if draft.insecure != routing.InsecureRedirect {
+			continue
+		}
+		var without []string
+		for i := range draft.matches {
+			host := draft.matches[i].Host
+			_, exact := certified[host]
+			_, suffix, _ := strings.Cut(host, ".")
+			_, wildcard := certified["*."+suffix]
+			if host != "" && !exact && !wildcard {
+				without = append(without, host)
+			}
+		}
+		if len(without) > 0 {
+			draft.notes = append(draft.notes, format("spec.tls: nobody states a certificate for %s, whose clear-text requests are redirected "+
+				"to a TLS handshake that fails", quoteAll(sorted(without))))
+		}
+	}
 }
 
 // decideCertificate chooses among the claims to a host, which are in the order of age, and tells the others.
@@ -246,7 +276,7 @@ func (p *keyPair) uncovered(hosts []string) []string {
 	}
 	var uncovered []string
 	for _, host := range hosts {
-		covered := false
+		var covered bool
 		if strings.HasPrefix(host, "*.") {
 			covered = slices.ContainsFunc(p.leaf.DNSNames, func(name string) bool { return strings.EqualFold(name, host) })
 		} else {

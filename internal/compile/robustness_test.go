@@ -1,16 +1,20 @@
 package compile_test
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"pgregory.net/rapid"
 	"sigs.k8s.io/randfill"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
+	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -48,9 +52,9 @@ func FuzzAnyObject(f *testing.F) {
 		if _, problems := routing.Build(config); len(problems) > 0 {
 			t.Errorf("the router finds problems in what was compiled: %v", problems)
 		}
-		slices := filled[discoveryv1.EndpointSlice](filler)
+		endpointSlices := filled[discoveryv1.EndpointSlice](filler)
 		for _, svc := range s.Services {
-			compile.Endpoints(svc, slices)
+			compile.Endpoints(svc, endpointSlices)
 		}
 		for _, c := range filled[v1alpha1.JWTCredential](filler) {
 			entry, verdict := compile.Credential(compile.CredentialInput{
@@ -79,6 +83,53 @@ func TestCredentialChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(consumer, in.Consumer); diff != "" {
 		t.Errorf("the Consumer changed (-want +got):\n%s", diff)
 	}
+}
+
+// A Secret that was damaged yields no key that was not in it before. (Elliptic curves can tell; any odd number can be an
+// RSA modulus.)
+func TestDamagedSecretsYieldNoOtherKeys(t *testing.T) {
+	for _, fixture := range []string{"credential-every-field", "credential-jwks"} {
+		t.Run(fixture, func(t *testing.T) {
+			f := loadFixture(t, "testdata/"+fixture)
+			intact, _ := compile.Credential(f.credentialInput(f.Credentials[0]))
+			rapid.Check(t, func(t *rapid.T) {
+				in := f.credentialInput(f.Credentials[0])
+				for key, secret := range in.Secrets {
+					in.Secrets[key] = damage(t, secret)
+				}
+				entry, _ := compile.Credential(in)
+				if entry == nil {
+					t.Fatal("damage to a Secret took the credential's place in the keyring away")
+				}
+				for _, key := range entry.Keys {
+					// A set's key may change its name; what it verifies stays the same.
+					if !slices.ContainsFunc(intact.Keys, func(k *jose.Key) bool { return k.Thumbprint() == key.Thumbprint() }) {
+						t.Fatalf("the key %q was not there before", key.KID())
+					}
+				}
+			})
+		})
+	}
+}
+
+// damage changes, drops or cuts the entries of a Secret.
+func damage(t *rapid.T, secret compile.Secret) compile.Secret {
+	damaged := compile.Secret{Type: secret.Type, Data: map[string]compile.SecretBytes{}}
+	for _, name := range slices.Sorted(maps.Keys(secret.Data)) {
+		data := slices.Clone(secret.Data[name])
+		at := rapid.IntRange(0, len(data)-1).Draw(t, "at")
+		switch rapid.IntRange(0, 3).Draw(t, "damage") {
+		case 0:
+			data[at] = rapid.Byte().Draw(t, "byte")
+		case 1:
+			data = data[:at]
+		case 2:
+			continue
+		default:
+		}
+		damaged.Data[name] = data
+	}
+	return damaged
 }
 
 // A Consumer of another name or namespace is not the one that the credential refers to.
