@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -50,7 +51,7 @@ type apiServer struct {
 	err  error
 }
 
-var shared apiServer //nolint:gochecknoglobals // starting an API server takes seconds; TestMain stops it
+var shared apiServer // starting it takes seconds; TestMain stops it
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
@@ -61,6 +62,15 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "stop the API server:", err)
 			code = 1
 		}
+	}
+	if err := goleak.Find(
+		// The libraries' own: the event broadcaster's watch, and informers of namespaces that ended before they synced.
+		goleak.IgnoreTopFunction("k8s.io/apimachinery/pkg/watch.(*filteredWatch).loop"),
+		goleak.IgnoreTopFunction("sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformerHandlerRegistration.func1"),
+		goleak.IgnoreTopFunction("sigs.k8s.io/controller-runtime/pkg/cache.newMultiNamespaceInformer.func1"),
+	); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "goroutines are left over:", err)
+		code = 1
 	}
 	os.Exit(code)
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
-var errTimeout = errors.New("injected: time-out") //nolint:gochecknoglobals // a sentinel
+var errTimeout = errors.New("injected: time-out")
 
 func fakeClient(t *testing.T, funcs interceptor.Funcs, objects ...client.Object) client.WithWatch {
 	t.Helper()

@@ -122,7 +122,9 @@ func (p *tableProgress) observe(r resource, version uint64, e effect) {
 	}
 	moved := p.catchUpLocked()
 	p.mu.Unlock()
-	p.notify(moved)
+	if moved {
+		p.notify()
+	}
 }
 
 func (p *tableProgress) begin() tableRun {
@@ -139,7 +141,9 @@ func (p *tableProgress) finish(run tableRun) {
 	p.catchUpLocked()
 	moved := p.live != before
 	p.mu.Unlock()
-	p.notify(moved)
+	if moved {
+		p.notify()
+	}
 }
 
 // catchUpLocked makes everything observed live when no work is outstanding.
@@ -158,8 +162,8 @@ func (p *tableProgress) marks() marks {
 	return p.live
 }
 
-func (p *tableProgress) notify(moved bool) {
-	if moved && p.changed != nil {
+func (p *tableProgress) notify() {
+	if p.changed != nil {
 		p.changed()
 	}
 }
@@ -213,7 +217,9 @@ func (p *keyProgress) observe(r resource, version uint64, keys ...routing.Object
 	}
 	moved := p.advanceLocked()
 	p.mu.Unlock()
-	p.notify(moved)
+	if moved {
+		p.notify()
+	}
 }
 
 // begin is called before a reconcile reads anything.
@@ -233,7 +239,9 @@ func (p *keyProgress) finish(run keyRun) {
 	}
 	moved := p.advanceLocked()
 	p.mu.Unlock()
-	p.notify(moved)
+	if moved {
+		p.notify()
+	}
 }
 
 // markInitial is called once, when the caches are synced and the workers have started.
@@ -283,8 +291,8 @@ func (p *keyProgress) marks() marks {
 	return p.live
 }
 
-func (p *keyProgress) notify(moved bool) {
-	if moved && p.changed != nil {
+func (p *keyProgress) notify() {
+	if p.changed != nil {
 		p.changed()
 	}
 }

@@ -35,7 +35,7 @@ const (
 	stopTimeout = 15 * time.Second
 
 	credentialWorkers = 4
-	statusWorkers     = 2
+	statusWorkers     = 4
 )
 
 // Runner is the controllers of one replica.
@@ -45,6 +45,7 @@ type Runner struct {
 	credentials *keyProgress
 	endpoints   *keyProgress
 	watchErrors *watchErrors
+	log         *slog.Logger
 	stop        chan struct{} // see stoppableCache
 }
 
@@ -88,7 +89,7 @@ func New(ctx context.Context, cfg *rest.Config, opts Options, pub *publish.Publi
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	r := &Runner{manager: mgr, publisher: pub, watchErrors: watchErrors, stop: stop}
+	r := &Runner{manager: mgr, publisher: pub, watchErrors: watchErrors, log: log, stop: stop}
 	if err := r.assemble(cfg, opts, log); err != nil {
 		return nil, err
 	}
@@ -223,10 +224,16 @@ func addStatus[T client.Object](p statusParts, k statusKind[T]) error {
 // when they can't be started: the CRDs are missing, or a permission is.
 func (r *Runner) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { close(r.stop) })()
-	if err := r.manager.Start(ctx); err != nil {
+	err := r.manager.Start(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // what is cut short by stopping is no reason to end with an error
+		r.log.Warn("the controllers did not stop cleanly", "err", err)
+		return nil
+	default:
 		return errors.Join(fmt.Errorf("run the controllers: %w", err), r.watchErrors.err())
 	}
-	return nil
 }
 
 // Ready says why this replica should get no requests: its first table is not live, the credentials or endpoints that
