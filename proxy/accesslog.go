@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/routing"
@@ -26,7 +25,7 @@ func (x *exchange) log(took time.Duration) {
 		slog.String("protocol", x.r.Proto),
 		slog.Int("status", x.status),
 		slog.Int64("bytes", x.sent),
-		slog.String("duration", strconv.FormatFloat(took.Seconds(), 'f', 6, 64)),
+		slog.Float64("seconds", took.Seconds()),
 		slog.String("client", x.head.client.String()),
 		slog.String("requestID", x.head.requestID),
 	)

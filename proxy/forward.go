@@ -56,7 +56,7 @@ func (x *exchange) forward() {
 		x.fail(err)
 		return
 	}
-	defer resp.Body.Close() //nolint:errcheck // whatever mattered was read
+	defer resp.Body.Close() // whatever mattered was read
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.switchProtocols(resp)
 		return
@@ -299,14 +299,13 @@ func (x *exchange) answer(resp *http.Response) {
 	control := http.NewResponseController(x.w)
 	x.extendWrite()
 	x.w.WriteHeader(resp.StatusCode)
-	stream := resp.ContentLength < 0
-	if stream && x.r.Method != http.MethodHead && bodyAllowed(resp.StatusCode) {
+	if resp.ContentLength < 0 && x.r.Method != http.MethodHead && bodyAllowed(resp.StatusCode) {
 		if err := control.Flush(); err != nil {
 			x.gone = true
 			return
 		}
 	}
-	x.copyBody(resp, control, stream)
+	x.copyBody(resp, control)
 	if x.gone || len(resp.Trailer) == 0 {
 		return
 	}
@@ -328,9 +327,9 @@ func (x *exchange) answer(resp *http.Response) {
 	}
 }
 
-// copyBody streams the body. A body that the upstream cuts short is cut short for the client too, so that it never
+// copyBody streams the body; one without a length is flushed with each piece, since it may be a stream of events. A body that the upstream cuts short is cut short for the client too, so that it never
 // looks complete.
-func (x *exchange) copyBody(resp *http.Response, control *http.ResponseController, stream bool) {
+func (x *exchange) copyBody(resp *http.Response, control *http.ResponseController) {
 	buffer := x.h.buffers.get()
 	defer x.h.buffers.put(buffer)
 	for {
@@ -339,7 +338,7 @@ func (x *exchange) copyBody(resp *http.Response, control *http.ResponseControlle
 			x.extendWrite()
 			written, writeErr := x.w.Write(buffer[:n])
 			x.sent += int64(written)
-			if writeErr == nil && stream {
+			if writeErr == nil && resp.ContentLength < 0 {
 				writeErr = control.Flush()
 			}
 			if writeErr != nil {

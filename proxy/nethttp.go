@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/gate"
@@ -174,7 +175,7 @@ func (h *requestHead) copyFields() {
 		if len(listed) > 0 && containsToken(listed, name) {
 			continue
 		}
-		h.header[name] = values[:len(values):len(values)]
+		h.header[name] = slices.Clip(values)
 	}
 	if h.r.ContentLength == 0 || !h.r.ProtoAtLeast(1, 1) {
 		delete(h.header, "Expect")

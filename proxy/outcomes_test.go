@@ -292,22 +292,52 @@ func TestPanic(t *testing.T) {
 	b := newBed(t)
 	b.publish(t, refusalConfig())
 	handler := proxy.NewHandler(proxy.Options{Live: b.live, Log: slog.New(slog.NewTextHandler(b.access, nil))})
-	for name, after := range map[string]int{"in the middle of a response": 1} {
-		t.Run(name, func(t *testing.T) {
-			recorder := httptest.NewRecorder()
-			func() {
-				defer func() {
-					if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // a panic's value
-						t.Errorf("panicked with %v, want http.ErrAbortHandler", p)
-					}
-				}()
-				r := httptest.NewRequest("GET", "http://app.test/nowhere", nil)
-				handler.ServeHTTP(&panicking{recorder, after}, r)
-			}()
-			if log := b.access.String(); strings.Contains(log, secret) || !strings.Contains(log, "panic") {
-				t.Errorf("log %q", log)
+	func() {
+		defer func() {
+			if p := recover(); p != http.ErrAbortHandler { //nolint:errorlint // a panic's value
+				t.Errorf("panicked with %v, want http.ErrAbortHandler", p)
 			}
-		})
+		}()
+		handler.ServeHTTP(&panicking{httptest.NewRecorder(), 1}, httptest.NewRequest(http.MethodGet, "http://app.test/nowhere", nil))
+	}()
+	if log := b.access.String(); strings.Contains(log, secret) || !strings.Contains(log, "panic") {
+		t.Errorf("log %q", log)
+	}
+
+	b.live.Store(&proxy.Program{}) // what was not built decides nothing
+	before := b.access.String()
+	resp, body, closed := b.raw(t, "GET /public HTTP/1.1\r\nHost: app.test\r\n\r\n")
+	if resp.StatusCode != http.StatusInternalServerError || !closed || body != `{"type":"about:blank","title":"Internal Server Error","status":500}` {
+		t.Errorf("status %d, closed %t, body %s", resp.StatusCode, closed, body)
+	}
+	if record := b.record(t, before); record["reason"] != "internal" {
+		t.Errorf("record %v", record)
+	}
+}
+
+// TestCertificatesSurviveSwaps: a certificate that did not change is not parsed again.
+func TestCertificatesSurviveSwaps(t *testing.T) {
+	chain, key := newCertificate(t, "app.test")
+	otherChain, otherKey := newCertificate(t, "app.test")
+	certificate := routing.Certificate{Pipeline: key2("a"), Secret: key2("a"), Hosts: []string{"app.test"}, Chain: chain, Key: key}
+	first, problems := proxy.NewProgram(routing.Config{Certificates: []routing.Certificate{certificate}}, proxy.Deps{})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	same, _ := proxy.NewProgram(routing.Config{Certificates: []routing.Certificate{certificate}}, proxy.Deps{Previous: first})
+	want, _ := first.Certificate("app.test")
+	if got, ok := same.Certificate("app.test"); !ok || got != want {
+		t.Error("the certificate was parsed again")
+	}
+	certificate.Key = otherKey // belongs to another chain
+	mixed, problems := proxy.NewProgram(routing.Config{Certificates: []routing.Certificate{certificate}}, proxy.Deps{Previous: first})
+	if _, ok := mixed.Certificate("app.test"); ok || len(problems) != 1 || problems[0].Pipeline != key2("a") {
+		t.Errorf("a key of another certificate was taken, problems %v", problems)
+	}
+	certificate.Chain = otherChain
+	replaced, problems := proxy.NewProgram(routing.Config{Certificates: []routing.Certificate{certificate}}, proxy.Deps{Previous: first})
+	if got, ok := replaced.Certificate("app.test"); !ok || got == want || len(problems) > 0 {
+		t.Errorf("the certificate was not replaced: %v", problems)
 	}
 }
 

@@ -180,11 +180,12 @@ func sentence(r gate.Refusal) string {
 		return "The request carries more than one token."
 	case refusal.ScopeMissing:
 		return "The token does not grant what this needs."
+	default:
+		if r.Reason.Status() == http.StatusUnauthorized {
+			return "The token is not valid."
+		}
+		return ""
 	}
-	if r.Reason.Status() == http.StatusUnauthorized {
-		return "The token is not valid."
-	}
-	return ""
 }
 
 // scopeValue joins scopes (RFC 6749 section 3.3), leaving out what is no scope-token.

@@ -312,7 +312,7 @@ func TestRefusalOfHEADHasNoBody(t *testing.T) {
 	b := newBed(t)
 	b.publish(t, refusalConfig())
 	resp, body, _ := b.raw(t, "HEAD /nowhere HTTP/1.1\r\nHost: app.test\r\n\r\n")
-	if resp.StatusCode != 404 || body != "" || resp.ContentLength <= 0 {
+	if resp.StatusCode != http.StatusNotFound || body != "" || resp.ContentLength <= 0 {
 		t.Errorf("status %d, body %q, length %d; want 404 without body but with the length of one", resp.StatusCode, body, resp.ContentLength)
 	}
 }

@@ -62,7 +62,7 @@ func TestTrailers(t *testing.T) {
 			req.Trailer.Set("Authorization", "Bearer x")
 		}
 		resp, body := do(t, b.client(t, front), req)
-		if resp.StatusCode != 200 || body != "hello" {
+		if resp.StatusCode != http.StatusOK || body != "hello" {
 			t.Fatalf("status %d, body %q", resp.StatusCode, body)
 		}
 		if diff := cmp.Diff(http.Header{"X-Sum": {"in"}}, <-arrived); diff != "" {
@@ -124,7 +124,7 @@ func TestExpectContinue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "hello" || resp.StatusCode != 200 {
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "hello" || resp.StatusCode != http.StatusOK {
 		t.Errorf("status %d, body %q: %v", resp.StatusCode, body, err)
 	}
 	up.requests()
@@ -266,7 +266,7 @@ func TestWebSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "websocket" || resp.Header.Get("Sec-WebSocket-Accept") != accept(webSocketKey) {
+	if resp.StatusCode != http.StatusSwitchingProtocols || resp.Header.Get("Upgrade") != "websocket" || resp.Header.Get("Sec-WebSocket-Accept") != accept(webSocketKey) {
 		t.Fatalf("status %d, header %v", resp.StatusCode, resp.Header)
 	}
 	early := make([]byte, len("GET /early HTTP/1.1\r\n\r\n"))
@@ -278,6 +278,33 @@ func TestWebSocket(t *testing.T) {
 	echoed := make([]byte, len(frame))
 	if _, err := io.ReadFull(r, echoed); err != nil || string(echoed) != frame {
 		t.Fatalf("the tunnel is not exact: %v", err)
+	}
+}
+
+// TestHalfClosedTunnel is W07: what the upstream still sends after the client said that it is done arrives.
+func TestHalfClosedTunnel(t *testing.T) {
+	b := newBed(t)
+	b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "+accept(webSocketKey)+"\r\n\r\n")
+		if _, err := io.ReadFull(r, make([]byte, 4)); err == nil {
+			fmt.Fprint(conn, "late")
+		}
+	}))
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("chat", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	conn, err := net.Dial("tcp", b.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if resp, _, _ := exchange(t, conn, handshake("")); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("status %d, want 101", resp.StatusCode)
+	}
+	fmt.Fprint(conn, "done")
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(conn); err != nil || string(rest) != "late" {
+		t.Errorf("got %q, %v", rest, err)
 	}
 }
 

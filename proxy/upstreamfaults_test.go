@@ -161,7 +161,7 @@ func TestStalePostIsNotRepeated(t *testing.T) {
 	}))
 	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
 	client := b.client(t, "http/1.1")
-	if resp, _ := do(t, client, request(t, "GET", "http://app.test/", nil)); resp.StatusCode != 200 {
+	if resp, _ := do(t, client, request(t, "GET", "http://app.test/", nil)); resp.StatusCode != http.StatusOK {
 		t.Fatalf("first: status %d", resp.StatusCode)
 	}
 	resp, _ := do(t, client, request(t, "POST", "http://app.test/", strings.NewReader("pay")))
@@ -181,7 +181,7 @@ func TestRefusingEndpointCostsNothing(t *testing.T) {
 	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
 	client := b.client(t, "http/1.1")
 	for range 50 {
-		if resp, body := do(t, client, request(t, "POST", "http://app.test/", strings.NewReader("hello"))); resp.StatusCode != 200 || body != "hello" {
+		if resp, body := do(t, client, request(t, "POST", "http://app.test/", strings.NewReader("hello"))); resp.StatusCode != http.StatusOK || body != "hello" {
 			t.Fatalf("status %d, body %q", resp.StatusCode, body)
 		}
 	}

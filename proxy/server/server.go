@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,7 +180,7 @@ func (s *Server) listen(ctx context.Context, name, address string) (net.Listener
 	bound := listener.Addr().String()
 	if addr, err := netip.ParseAddrPort(bound); err == nil {
 		s.mu.Lock()
-		s.addresses = append(s.addresses[:len(s.addresses):len(s.addresses)], addr)
+		s.addresses = append(slices.Clip(s.addresses), addr)
 		s.mu.Unlock()
 	}
 	if s.opts.OnListen != nil {

@@ -216,7 +216,7 @@ func TestDrainAsksToLeave(t *testing.T) {
 	}}})
 	conn, reader := r.dial(t)
 	_, _ = io.WriteString(conn, hello)
-	if resp, _ := readResponse(t, reader); resp.StatusCode != 103 || resp.Close {
+	if resp, _ := readResponse(t, reader); resp.StatusCode != http.StatusEarlyHints || resp.Close {
 		t.Fatalf("status %d, close %t", resp.StatusCode, resp.Close)
 	}
 	if resp, _ := readResponse(t, reader); resp.Close {
@@ -224,10 +224,10 @@ func TestDrainAsksToLeave(t *testing.T) {
 	}
 	r.Drain()
 	_, _ = io.WriteString(conn, hello)
-	if resp, _ := readResponse(t, reader); resp.StatusCode != 103 || resp.Close {
+	if resp, _ := readResponse(t, reader); resp.StatusCode != http.StatusEarlyHints || resp.Close {
 		t.Fatalf("status %d, close %t", resp.StatusCode, resp.Close)
 	}
-	if resp, _ := readResponse(t, reader); resp.StatusCode != 204 || !resp.Close {
+	if resp, _ := readResponse(t, reader); resp.StatusCode != http.StatusNoContent || !resp.Close {
 		t.Errorf("status %d, close %t; want to be asked to leave", resp.StatusCode, resp.Close)
 	}
 	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
@@ -329,7 +329,6 @@ func TestCertificates(t *testing.T) {
 		"broken.test": unrecognized, "missing.test": unrecognized, "mixed.test": unrecognized,
 	} {
 		t.Run("name "+name, func(t *testing.T) {
-			//nolint:gosec // which certificate is shown is what is tested
 			conn, err := tls.Dial("tcp", r.addresses["https"], &tls.Config{ServerName: name, InsecureSkipVerify: true})
 			if err != nil {
 				if want != unrecognized || !strings.Contains(err.Error(), unrecognized) {
@@ -344,7 +343,6 @@ func TestCertificates(t *testing.T) {
 		})
 	}
 	t.Run("nothing below TLS 1.2", func(t *testing.T) {
-		//nolint:gosec // that it is refused is what is tested
 		if conn, err := tls.Dial("tcp", r.addresses["https"], &tls.Config{ServerName: "app.test", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
 			_ = conn.Close()
 			t.Error("TLS 1.1 was spoken")
@@ -358,7 +356,6 @@ func TestALPN(t *testing.T) {
 	r := run(t, server.Options{Handler: ok(), Live: live})
 	publish(live, certificate(t, "exact", "app.test"))
 	for offer, want := range map[string]string{"h2": "h2", "http/1.1": "http/1.1"} {
-		//nolint:gosec // the certificate is not what is tested
 		conn, err := tls.Dial("tcp", r.addresses["https"], &tls.Config{ServerName: "app.test", InsecureSkipVerify: true, NextProtos: []string{offer}})
 		if err != nil {
 			t.Fatal(err)
@@ -381,7 +378,6 @@ func TestSessionsEndWithTheirCertificate(t *testing.T) {
 			publish(live, app, other)
 			cache := &oneSession{}
 			connect := func(name string) (resumed bool, err error) {
-				//nolint:gosec // the certificate is not what is tested
 				conn, err := tls.Dial("tcp", r.addresses["https"], &tls.Config{ServerName: name, InsecureSkipVerify: true, MaxVersion: version, ClientSessionCache: cache})
 				if err != nil {
 					return false, err

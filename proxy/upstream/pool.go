@@ -65,8 +65,8 @@ func (p *pool) pick(now time.Time, tried []*endpoint) *endpoint {
 		}
 		return list[0]
 	}
-	start := rand.N(len(list)) //nolint:gosec // load balancing needs no secrecy
-	step := 1 + rand.N(len(list)-1)
+	start := rand.N(len(list))      //nolint:gosec // load balancing needs no secrecy
+	step := 1 + rand.N(len(list)-1) //nolint:gosec // as above
 	best := better(list[start], list[(start+step)%len(list)], now, tried)
 	if best != nil {
 		return best

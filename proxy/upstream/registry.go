@@ -218,7 +218,7 @@ func (r *Registry) build(cfg *routing.Upstream, transports map[transportID]*tran
 	}
 	for _, url := range cfg.URLs {
 		protocol := urlProtocol(cfg.Protocol, url.Scheme)
-		id := newTransportID(cfg, protocol, url.ServerName)
+		id := newTransportID(cfg, protocol, serverName(&url))
 		id.url = url.Host
 		t := r.transport(id, transports)
 		u.targets = append(u.targets, target{

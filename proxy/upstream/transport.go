@@ -186,6 +186,18 @@ func urlProtocol(protocol routing.UpstreamProtocol, scheme string) routing.Upstr
 	}
 }
 
+// serverName is the name that a URL's backend is verified by: its host, where nothing else is said.
+func serverName(url *routing.UpstreamURL) string {
+	if url.ServerName != "" {
+		return url.ServerName
+	}
+	host, _, err := net.SplitHostPort(url.Host)
+	if err != nil {
+		return url.Host
+	}
+	return host
+}
+
 // backendHost is the Host that a Service's backend sees where the Pipeline does not preserve the client's.
 func backendHost(b *routing.Backend, protocol routing.UpstreamProtocol) string {
 	host := b.Service.Name + "." + b.Service.Namespace + ".svc"
