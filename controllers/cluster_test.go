@@ -122,7 +122,7 @@ func newTestbed(t *testing.T) *testbed {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	b.create(namespace)
 	b.namespace = namespace.Name
-	class := &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}, Spec: networkingv1.IngressClassSpec{Controller: b.controllerName()}}
+	class := ingressClass(b.namespace, b.controllerName())
 	b.create(class)
 	t.Cleanup(func() {
 		if err := c.Delete(context.Background(), class); err != nil {
@@ -316,6 +316,10 @@ func (w *testWriter) Write(line []byte) (int, error) {
 }
 
 // Objects of the tests.
+
+func ingressClass(name, controller string) *networkingv1.IngressClass {
+	return &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: networkingv1.IngressClassSpec{Controller: controller}}
+}
 
 func (b *testbed) meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: b.namespace, Name: name}

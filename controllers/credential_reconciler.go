@@ -111,7 +111,7 @@ func (r *credentialReconciler) credential(ctx context.Context, key routing.Objec
 		}
 		return nil, fmt.Errorf("read JWTCredential %q: %w", path(key), err)
 	}
-	if !credential.DeletionTimestamp.IsZero() {
+	if isBeingDeleted(&credential) {
 		return nil, nil
 	}
 	included, err := r.scope.includes(ctx, key.Namespace)
@@ -142,23 +142,21 @@ func (r *credentialReconciler) input(ctx context.Context, credential *v1alpha1.J
 	if err := r.reader.List(ctx, &siblings, namespace, client.MatchingFields{indexKeyID: compile.KeyID(credential)}); err != nil {
 		return input, secretsRead{}, fmt.Errorf("list JWTCredentials: %w", err)
 	}
-	input.SameKeyID = others(pointers(siblings.Items), credential.Name)
+	input.SameKeyID = slices.DeleteFunc(others(pointers(siblings.Items), credential.Name), isBeingDeleted)
 
 	read := r.secrets.read(ctx, secretOwner(keyOf(credential)), compile.CredentialSecrets(credential))
 	input.Secrets = read.secrets
 	return input, read, nil
 }
 
-// others leaves out the object of that name and those that are being deleted, which serve nothing any more.
+// others leaves out the object of that name.
 func others[T client.Object](objects []T, name string) []T {
-	return slices.DeleteFunc(objects, func(object T) bool {
-		return object.GetName() == name || (!object.GetDeletionTimestamp().IsZero() && isCredential(object))
-	})
+	return slices.DeleteFunc(objects, func(object T) bool { return object.GetName() == name })
 }
 
-func isCredential(object client.Object) bool {
-	_, ok := object.(*v1alpha1.JWTCredential)
-	return ok
+// isBeingDeleted reports whether a credential serves nothing any more.
+func isBeingDeleted(credential *v1alpha1.JWTCredential) bool {
+	return !credential.DeletionTimestamp.IsZero()
 }
 
 func credentialReport(input compile.CredentialInput, verdict compile.Verdict, read secretsRead) report {

@@ -2,13 +2,17 @@ package controllers
 
 import (
 	"encoding/json"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -222,6 +226,23 @@ func TestLeasesOfReplicasThatAreGoneAreSwept(t *testing.T) {
 	f.clock = f.clock.Add(time.Second)
 	if diff := cmp.Diff([]string{"b"}, f.stale()); diff != "" {
 		t.Errorf("stale (-want +got):\n%s", diff)
+	}
+
+	left := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "doors", Name: "b"}}
+	c := fakeClient(t, interceptor.Funcs{}, left)
+	sweep := func(leader leadership) error {
+		w := &fleetWatcher{fleet: f.fleet, writer: c, namespace: "doors", leader: leader, log: slog.New(slog.DiscardHandler)}
+		w.sweep(t.Context())
+		return c.Get(t.Context(), client.ObjectKeyFromObject(left), &coordinationv1.Lease{})
+	}
+	if err := sweep(notLeading{}); err != nil {
+		t.Errorf("swept by a replica that does not lead: %v", err)
+	}
+	if err := sweep(alwaysLeading{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Lease is still there: %v", err)
+	}
+	if err := sweep(alwaysLeading{}); !apierrors.IsNotFound(err) { // the informer has not said so yet
+		t.Errorf("the second sweep: %v", err)
 	}
 }
 
