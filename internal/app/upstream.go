@@ -39,13 +39,16 @@ func (u *sampleUpstream) serve(ctx context.Context) error {
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(struct { // the proxy has gone away; it says why in its own log
+	body, err := json.MarshalIndent(struct {
 		Upstream string      `json:"upstream"`
 		Method   string      `json:"method"`
 		Path     string      `json:"path"`
 		Headers  http.Header `json:"headers"`
-	}{"sample", r.Method, r.URL.RequestURI(), r.Header})
+	}{"sample", r.Method, r.URL.RequestURI(), r.Header}, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(body, '\n')) // where the proxy has gone away, it says why in its own log
 }

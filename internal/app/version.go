@@ -9,7 +9,7 @@ import (
 )
 
 // version is set by the linker for releases.
-var version = "" //nolint:gochecknoglobals // -ldflags -X needs a variable
+var version = ""
 
 // Version is the version of this build: the release, else the commit it was built from, else "devel".
 func Version() string {

@@ -42,7 +42,7 @@ func NewKey(algorithm string) (Key, error) {
 	case "HS256", "HS384", "HS512":
 		size := map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}[algorithm]
 		secret := make([]byte, size)
-		rand.Read(secret) //nolint:errcheck // crypto/rand.Read never returns an error
+		rand.Read(secret) // it never returns an error
 		text := []byte(base64.RawURLEncoding.EncodeToString(secret))
 		return Key{Private: text, Verifier: text}, nil
 	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512":
