@@ -177,6 +177,9 @@ func (w *worker) start(ctx context.Context) error {
 		return err
 	}
 	w.process = process
+	if len(spec.Argv) == 0 {
+		w.event(corev1.EventTypeWarning, "NoBinary", "the test bed has no binary for image %q: the process only waits", w.container.Image)
+	}
 	w.status.run(began)
 	w.probes = startProbes(w.container, w.address.String(), process)
 	w.probed = w.probes.events

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Command bed runs the test cluster until it gets SIGINT or SIGTERM. The cluster
-// lives in a network namespace of its own: reach it with the programs given after
-// the flags, which run inside.
+// Command bed runs the test cluster until it gets SIGINT, SIGTERM or SIGHUP. The
+// cluster lives in a network namespace of its own: reach it with the program given
+// after the flags, which runs inside.
 package main
 
 import (
@@ -55,7 +55,7 @@ func run() (int, error) {
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	if options.Assets == "" {
 		assets, err := bed.FindAssets(ctx)
