@@ -38,8 +38,9 @@ quickstart: ## Build Ostiary, serve the sample manifests from a directory and pr
 	@exec bin/ostiary quickstart
 
 .PHONY: cluster
-cluster: test-cluster ## Start a real API server with Ostiary and sample backends; a shell with KUBECONFIG set
-	@OSTIARY_KUBEBED=$$(hack/kubebed/build.sh) exec go run ./hack/cluster
+cluster: test-cluster ## Start a real API server with Ostiary and sample backends; a shell, or RUN='kubectl get pods -A'
+	@OSTIARY_KUBEBED=$$(hack/kubebed/build.sh); export OSTIARY_KUBEBED; \
+		CGO_ENABLED=0 exec go run -trimpath ./hack/cluster -exec "$${RUN:-}"
 
 .PHONY: build
 build: ## Build the static binary bin/ostiary
