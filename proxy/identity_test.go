@@ -16,7 +16,7 @@ import (
 func identityOf(header http.Header) map[string][]string {
 	found := map[string][]string{}
 	for name, values := range header {
-		folded := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+		folded := strings.NewReplacer("_", "-", ".", "-", "~", "-").Replace(strings.ToLower(name))
 		if strings.HasPrefix(folded, "x-consumer-") || strings.HasPrefix(folded, "x-credential-") ||
 			strings.HasPrefix(folded, "x-anonymous-") || strings.HasPrefix(folded, "eg-") {
 			found[name] = values
@@ -57,6 +57,8 @@ func TestSpoofedIdentity(t *testing.T) {
 		"upper case":           func(n string) []string { return []string{strings.ToUpper(n) + ": admin"} },
 		"underscores":          func(n string) []string { return []string{strings.ReplaceAll(n, "-", "_") + ": admin"} },
 		"one underscore":       func(n string) []string { return []string{strings.Replace(n, "-", "_", 1) + ": admin"} },
+		"full stops":           func(n string) []string { return []string{strings.ReplaceAll(n, "-", ".") + ": admin"} },
+		"one tilde":            func(n string) []string { return []string{strings.Replace(n, "-", "~", 1) + ": admin"} },
 		"twice":                func(n string) []string { return []string{n + ": admin", n + ": root"} },
 		"both spellings":       func(n string) []string { return []string{n + ": admin", strings.ReplaceAll(n, "-", "_") + ": root"} },
 		"empty":                func(n string) []string { return []string{n + ":"} },

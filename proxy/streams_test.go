@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -305,6 +306,34 @@ func TestHalfClosedTunnel(t *testing.T) {
 	}
 	if rest, err := io.ReadAll(conn); err != nil || string(rest) != "late" {
 		t.Errorf("got %q, %v", rest, err)
+	}
+}
+
+// TestUpstreamEndsTunnel: the client learns at once that the upstream is done, and may still say goodbye.
+func TestUpstreamEndsTunnel(t *testing.T) {
+	b := newBed(t)
+	goodbye := make(chan string, 1)
+	b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "+accept(webSocketKey)+"\r\n\r\n")
+		_ = conn.(*net.TCPConn).CloseWrite()
+		text, _ := io.ReadAll(io.LimitReader(r, 3))
+		goodbye <- string(text)
+	}))
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("chat", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	conn, err := net.Dial("tcp", b.http)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if resp, _, _ := exchange(t, conn, handshake("")); resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("status %d, want 101", resp.StatusCode)
+	}
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read %v, want the end of this direction", err)
+	}
+	fmt.Fprint(conn, "bye")
+	if got := <-goodbye; got != "bye" {
+		t.Errorf("the upstream read %q", got)
 	}
 }
 

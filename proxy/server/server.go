@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ostiary/ostiary/proxy"
@@ -177,6 +176,10 @@ func (s *Server) listen(ctx context.Context, name, address string) (net.Listener
 	if err != nil {
 		return nil, fmt.Errorf("listen for %s: %w", name, err)
 	}
+	tcp, ok := listener.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listen for %s: %T is no TCP listener", name, listener), listener.Close())
+	}
 	bound := listener.Addr().String()
 	if addr, err := netip.ParseAddrPort(bound); err == nil {
 		s.mu.Lock()
@@ -186,7 +189,7 @@ func (s *Server) listen(ctx context.Context, name, address string) (net.Listener
 	if s.opts.OnListen != nil {
 		s.opts.OnListen(name, bound)
 	}
-	return netutil.LimitListener(listener, s.opts.MaxConnections), nil
+	return limit(tcp, s.opts.MaxConnections), nil
 }
 
 func (s *Server) newHTTPServer() *http.Server {

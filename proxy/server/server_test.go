@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -165,6 +166,31 @@ func TestHeadTooLarge(t *testing.T) {
 	}
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge || !resp.Close {
 		t.Errorf("status %d, close %t; want 431 and the end", resp.StatusCode, resp.Close)
+	}
+}
+
+// TestMaxConnections: one more waits until another has gone, and does not keep the server from ending.
+func TestMaxConnections(t *testing.T) {
+	r := run(t, server.Options{MaxConnections: 1, Handler: handler{HandlerFunc: func(http.ResponseWriter, *http.Request) {}}})
+	first, firstReader := r.dial(t)
+	_, _ = io.WriteString(first, hello)
+	readResponse(t, firstReader)
+	second, secondReader := r.dial(t)
+	_, _ = io.WriteString(second, hello)
+	if err := second.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secondReader.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the second connection was served beside the first: %v", err)
+	}
+	if err := second.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Close()
+	readResponse(t, bufio.NewReader(second))
+	r.dial(t) // waits for the second one to go
+	if err := r.stop(); err != nil {
+		t.Error(err)
 	}
 }
 
