@@ -126,8 +126,8 @@ verify: ## Regenerate, format, lint and tidy; fail when that changes a file
 	@hack/verify.sh
 
 .PHONY: clean
-clean: ## Remove what was built here; the test control plane stays in the user's cache
-	@rm -rf bin
+clean: ## Remove what was built and what make quickstart wrote; the test control plane stays in the user's cache
+	@rm -rf bin quickstart
 
 ##@ Help
 
