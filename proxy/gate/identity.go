@@ -22,8 +22,8 @@ const (
 )
 
 // IsIdentityHeader reports whether a field name is one of those that tell who calls, in any spelling that a backend may
-// take for it: without case, and with underscores for hyphens, since CGI and its descendants (RFC 3875 section 4.1.18)
-// can't tell these apart.
+// take for it: without case, and with any other punctuation for hyphens. CGI (RFC 3875 section 4.1.18) and its
+// descendants make one variable of the spellings with hyphens and underscores, and some servers of all punctuation.
 func IsIdentityHeader(name string) bool {
 	switch len(name) {
 	case len(HeaderUsername):
@@ -56,12 +56,12 @@ func sameName(a, b string) bool {
 
 func fold(c byte) byte {
 	switch {
-	case c == '_':
-		return '-'
 	case 'A' <= c && c <= 'Z':
 		return c + ('a' - 'A')
-	default:
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
 		return c
+	default:
+		return '-'
 	}
 }
 
