@@ -3,6 +3,7 @@ package jose
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -190,7 +191,8 @@ func trim(data []byte) []byte {
 }
 
 // looksPublic says whether the bytes are something else than a secret: using them as one would let everyone who knows
-// them sign tokens.
+// them sign tokens. A public key may have lost its PEM boundaries, which is how some identity providers show theirs, or
+// may have been copied without some of their characters.
 func looksPublic(data, text []byte) bool {
 	head := strings.ToLower(string(text[:min(len(text), 32)]))
 	for _, start := range []string{"[", "<!doctype", "<html", "<?xml", "ssh-", "ecdsa-sha2-", "sk-ssh-"} {
@@ -198,15 +200,34 @@ func looksPublic(data, text []byte) bool {
 			return true
 		}
 	}
-	_, err := x509.ParsePKIXPublicKey(data)
+	for _, mark := range []string{"PUBLIC KEY", "CERTIFICATE", `"kty`, "kty:"} {
+		if bytes.Contains(text, []byte(mark)) {
+			return true
+		}
+	}
+	return isPublicDER(data) || isPublicDER(fromAnyBase64(text))
+}
+
+func isPublicDER(der []byte) bool {
+	_, err := x509.ParsePKIXPublicKey(der)
 	if err == nil {
 		return true
 	}
-	if _, err = x509.ParsePKCS1PublicKey(data); err == nil {
+	if _, err = x509.ParsePKCS1PublicKey(der); err == nil {
 		return true
 	}
-	_, err = x509.ParseCertificate(data)
+	_, err = x509.ParseCertificate(der)
 	return err == nil
+}
+
+// fromAnyBase64 decodes base64 of either alphabet, with line breaks and padding or without; nil where it is none.
+func fromAnyBase64(text []byte) []byte {
+	plain := strings.NewReplacer("\r", "", "\n", "", "\t", "", " ", "", "=", "", "-", "+", "_", "/").Replace(string(text))
+	der, err := base64.RawStdEncoding.DecodeString(plain)
+	if err != nil {
+		return nil
+	}
+	return der
 }
 
 // octets makes a key of an HMAC secret.
