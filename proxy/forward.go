@@ -209,7 +209,7 @@ func trailerAllowed(name string) bool {
 		"Content-Range", "Expect", "Cache-Control", "Max-Forwards", "Www-Authenticate":
 		return false
 	}
-	return !isHopByHop(name) && !isReplaced(name) && !gate.IsIdentityHeader(name) && strings.IndexByte(name, '_') < 0
+	return !isHopByHop(name) && !isReplaced(name) && !gate.IsIdentityHeader(name) && isPlainName(name)
 }
 
 // informational passes 1xx responses on (RFC 9110 section 15.2), all but 100, which the server sends when the body is

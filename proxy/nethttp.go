@@ -169,7 +169,7 @@ func (h *requestHead) copyFields() {
 	h.header = make(http.Header, len(in)+8)
 	listed := in["Connection"]
 	for name, values := range in {
-		if isHopByHop(name) || isReplaced(name) || strings.IndexByte(name, '_') >= 0 {
+		if isHopByHop(name) || isReplaced(name) || !isPlainName(name) {
 			continue
 		}
 		if len(listed) > 0 && containsToken(listed, name) {
@@ -214,6 +214,20 @@ func isReplaced(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-")
+}
+
+// isPlainName reports whether a field name consists of letters, digits and hyphens. Servers behind us turn every other
+// character that names may have into an underscore, or the same as a hyphen becomes, so that such a name would be taken
+// for one that was judged; nginx drops them for the same reason.
+func isPlainName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // containsToken reports whether a comma-separated list has that token, without case.
