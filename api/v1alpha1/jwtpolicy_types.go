@@ -39,10 +39,10 @@ type JWTPolicy struct {
 	TokenSources []TokenSource `json:"tokenSources,omitempty"`
 
 	// maxTokenBytes is the length up to which a token is looked at; a request with a longer one is answered 431.
-	// Defaults to 8192. 256 to 16384 bytes.
+	// Defaults to 16384. 256 to 32768 bytes.
 	// +optional
 	// +kubebuilder:validation:Minimum=256
-	// +kubebuilder:validation:Maximum=16384
+	// +kubebuilder:validation:Maximum=32768
 	MaxTokenBytes *int32 `json:"maxTokenBytes,omitempty"`
 
 	// clockSkew is the difference between the issuer's clock and ours that `exp` and `nbf` forgive. Written as in Go,
@@ -57,6 +57,41 @@ type JWTPolicy struct {
 	// token with `exp` is refused after it in either case.
 	// +optional
 	RequireExpiration RequireExpiration `json:"requireExpiration,omitempty"`
+
+	// maxTokenLifetime is the longest life of a token: from `iat` to `exp`, else from now to `exp`, where clockSkew is
+	// forgiven. A token that lives longer, or has no `exp`, is refused. Absent: any. Written as in Go, such as 24h.
+	// 1s to 8784h.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') && duration(self) >= duration('1s') && duration(self) <= duration('8784h')",message="maxTokenLifetime must be a duration from 1s to 8784h, such as 24h"
+	MaxTokenLifetime *metav1.Duration `json:"maxTokenLifetime,omitempty"`
+
+	// tokenTypes of which the token's header `typ` must be one, such as at+jwt for access tokens (RFC 9068), so that a
+	// token made for another purpose is refused (RFC 8725 section 3.11). Compared as media types: without case, and
+	// `application/` may be left out on either side. Absent: any, and none. At most 8 items of 1 to 128 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[A-Za-z0-9!#$&^_.+-]+(/[A-Za-z0-9!#$&^_.+-]+)?$')",message="must be a media type without parameters, such as at+jwt or application/at+jwt"
+	TokenTypes []string `json:"tokenTypes,omitempty"`
+
+	// requiredClaims are the names of claims that the token must have at its top level, with any value but null, such
+	// as jti. At most 32 names of 1 to 256 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	RequiredClaims []string `json:"requiredClaims,omitempty"`
+
+	// senderConstraint says what becomes of a token that is bound to a key or certificate of its sender: one with the
+	// claim `cnf` (RFC 7800), as DPoP (RFC 9449) and mutual TLS (RFC 8705) make them: Refuse or Ignore. Defaults to
+	// Refuse, since the proof is not checked.
+	// +optional
+	SenderConstraint SenderConstraint `json:"senderConstraint,omitempty"`
 
 	// requiredScopes must be among the caller's effective scopes, else the request is answered 403 insufficient_scope.
 	// Absent: none. At most 64 scopes of 1 to 128 characters (RFC 6749 section 3.3).
@@ -206,6 +241,19 @@ const (
 
 	// ExpirationOptional takes tokens without `exp`: they end only with their credential.
 	ExpirationOptional RequireExpiration = "Optional"
+)
+
+// SenderConstraint says what becomes of a token that is bound to its sender.
+//
+// +kubebuilder:validation:Enum=Refuse;Ignore
+type SenderConstraint string
+
+const (
+	// SenderConstraintRefuse refuses such tokens.
+	SenderConstraintRefuse SenderConstraint = "Refuse"
+
+	// SenderConstraintIgnore takes them as if they were not bound, from whoever has them.
+	SenderConstraintIgnore SenderConstraint = "Ignore"
 )
 
 // ScopeMatchPolicy says how many of the required scopes a caller must have.

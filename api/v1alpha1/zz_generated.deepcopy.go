@@ -441,6 +441,21 @@ func (in *JWTPolicy) DeepCopyInto(out *JWTPolicy) {
 		*out = new(v1.Duration)
 		**out = **in
 	}
+	if in.MaxTokenLifetime != nil {
+		in, out := &in.MaxTokenLifetime, &out.MaxTokenLifetime
+		*out = new(v1.Duration)
+		**out = **in
+	}
+	if in.TokenTypes != nil {
+		in, out := &in.TokenTypes, &out.TokenTypes
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.RequiredClaims != nil {
+		in, out := &in.RequiredClaims, &out.RequiredClaims
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.RequiredScopes != nil {
 		in, out := &in.RequiredScopes, &out.RequiredScopes
 		*out = make([]string, len(*in))

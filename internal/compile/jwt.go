@@ -17,10 +17,12 @@ import (
 // Defaults of a JWT policy, documented on the fields of v1alpha1.JWTPolicy.
 const (
 	defaultLookupClaim   = "sub"
-	defaultMaxTokenBytes = 8192
-	maxMaxTokenBytes     = 16384
+	defaultMaxTokenBytes = 16384
+	maxMaxTokenBytes     = 32768
 	minMaxTokenBytes     = 256
 	maxClockSkew         = 5 * time.Minute
+	minMaxTokenLifetime  = time.Second
+	maxMaxTokenLifetime  = 8784 * time.Hour
 	schemeBearer         = "Bearer"
 )
 
@@ -45,21 +47,15 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 			choice[v1alpha1.ScopeMatchPolicy, routing.ScopeMatch]{v1alpha1.ScopeMatchAll, routing.ScopeMatchAll},
 			choice[v1alpha1.ScopeMatchPolicy, routing.ScopeMatch]{v1alpha1.ScopeMatchAny, routing.ScopeMatchAny},
 		),
+		RequiredClaims: slices.Clone(policy.RequiredClaims),
+		SenderConstraint: choose(errs, field+".senderConstraint", policy.SenderConstraint,
+			choice[v1alpha1.SenderConstraint, routing.SenderConstraint]{v1alpha1.SenderConstraintRefuse, routing.SenderConstraintRefuse},
+			choice[v1alpha1.SenderConstraint, routing.SenderConstraint]{v1alpha1.SenderConstraintIgnore, routing.SenderConstraintIgnore},
+		),
 		MaxTokenBytes: defaultMaxTokenBytes,
 		Realm:         p.Name,
 	}
-	if n := policy.MaxTokenBytes; n != nil {
-		draft.MaxTokenBytes = int(*n)
-		if *n < minMaxTokenBytes || *n > maxMaxTokenBytes {
-			errs.invalid("%s.maxTokenBytes: %d is out of bounds; write %d to %d", field, *n, minMaxTokenBytes, maxMaxTokenBytes)
-		}
-	}
-	if skew := policy.ClockSkew; skew != nil {
-		draft.ClockSkew = skew.Duration
-		if skew.Duration < 0 || skew.Duration > maxClockSkew {
-			errs.invalid("%s.clockSkew: %s is out of bounds; write 0s to 5m", field, skew.Duration)
-		}
-	}
+	newTokenLimits(draft, field, policy, errs)
 	if policy.Forwarding != nil {
 		draft.TokenForwarding = choose(errs, field+".forwarding.token", policy.Forwarding.Token,
 			choice[v1alpha1.TokenForwardingMode, routing.TokenForwarding]{v1alpha1.TokenStrip, routing.TokenStrip},

@@ -242,7 +242,7 @@ func scribble(c *routing.Config) {
 			overwrite(m.Methods, m.Scopes)
 		}
 		if jwt := c.Pipelines[i].JWT; jwt != nil {
-			overwrite(jwt.Audiences, jwt.RequiredScopes)
+			overwrite(jwt.Audiences, jwt.RequiredScopes, jwt.TokenTypes, jwt.RequiredClaims)
 			for _, requirement := range jwt.Selector {
 				overwrite(requirement.Values)
 			}

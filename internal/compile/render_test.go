@@ -27,6 +27,7 @@ func enumNames() map[reflect.Type][]string {
 		reflect.TypeFor[routing.AudienceMatch]():    {"MatchAny", "Ignore"},
 		reflect.TypeFor[routing.TokenSourceType]():  {"Authorization", "Header", "Cookie", "Query"},
 		reflect.TypeFor[routing.Expiration]():       {"Required", "Optional"},
+		reflect.TypeFor[routing.SenderConstraint](): {"Refuse", "Ignore"},
 		reflect.TypeFor[routing.ScopeMatch]():       {"All", "Any"},
 		reflect.TypeFor[routing.TokenForwarding]():  {"Strip", "Preserve"},
 		reflect.TypeFor[routing.Detail]():           {"Standard", "Reason", "None"},

@@ -46,7 +46,7 @@ func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 	if err != nil {
 		return Allowed{}, refuse(refusal.TokenMalformed)
 	}
-	if refused := p.judge(&claims, entry, now); refused != nil {
+	if refused := p.judge(&verified, &claims, entry, now); refused != nil {
 		return Allowed{}, refused
 	}
 	return Allowed{by: p, identity: Identity{
@@ -128,13 +128,10 @@ func verify(u *token.Unverified, entry *keyring.Entry) (token.Verified, *Refused
 }
 
 // judge compares the claims of a verified token with what the policy and the credential ask for.
-func (p *Policy) judge(c *token.Claims, entry *keyring.Entry, now time.Time) *Refused {
+func (p *Policy) judge(v *token.Verified, c *token.Claims, entry *keyring.Entry, now time.Time) *Refused {
 	switch {
 	case entry.Issuer != "" && (c.Issuer == nil || *c.Issuer != entry.Issuer):
 		return refuse(refusal.IssuerUnknown)
-	case c.Bound:
-		// The token is for a caller who proves to hold a key (RFC 7800), which is not checked.
-		return refuse(refusal.BindingFailed)
 	case c.Expires.IsZero() && p.expiration == routing.ExpirationRequired:
 		return refuse(refusal.ClaimMissing)
 	case !c.Expires.IsZero() && !now.Before(c.Expires.Add(p.clockSkew)):
@@ -144,7 +141,7 @@ func (p *Policy) judge(c *token.Claims, entry *keyring.Entry, now time.Time) *Re
 	case !p.audienceAccepted(c.Audience, entry.Audiences):
 		return refuse(refusal.AudienceMismatch)
 	}
-	return nil
+	return p.limits.check(v, c, now, p.clockSkew)
 }
 
 // audienceAccepted asks every level that states audiences for one of the token's, so that none can widen another. Where

@@ -67,6 +67,10 @@ const (
 	TokenExpired
 	// TokenNotYetValid is a token before its nbf or its iat; it is said of verified tokens alone.
 	TokenNotYetValid
+	// LifetimeTooLong is a token that lives longer than the policy allows.
+	LifetimeTooLong
+	// TypeNotAllowed is a token whose typ says that it was made for something else (RFC 8725 section 3.11).
+	TypeNotAllowed
 	// AudienceMismatch is a token that is not for this audience (RFC 8725 section 3.9).
 	AudienceMismatch
 	// ClaimMissing is a token without a claim that is needed.
@@ -161,6 +165,10 @@ func (r Reason) tokenWord() string {
 		return "token_expired"
 	case TokenNotYetValid:
 		return "token_not_yet_valid"
+	case LifetimeTooLong:
+		return "lifetime_too_long"
+	case TypeNotAllowed:
+		return "type_not_allowed"
 	case AudienceMismatch:
 		return "audience_mismatch"
 	case ClaimMissing:
@@ -183,7 +191,7 @@ func (r Reason) Status() int {
 		return http.StatusBadRequest
 	case TokenMissing, TokenMalformed, AlgorithmNotAllowed, IssuerUnknown, CredentialUnknown, CredentialSuspended,
 		ConsumerUnknown, ConsumerSuspended, KeyUnknown, SignatureInvalid, TokenExpired, TokenNotYetValid,
-		AudienceMismatch, ClaimMissing, ClaimMismatch, BindingFailed:
+		LifetimeTooLong, TypeNotAllowed, AudienceMismatch, ClaimMissing, ClaimMismatch, BindingFailed:
 		return http.StatusUnauthorized
 	case InsecureTransport, ScopeMissing:
 		return http.StatusForbidden

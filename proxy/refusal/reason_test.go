@@ -36,6 +36,8 @@ func documented() map[string]int {
 		"signature_invalid":     401,
 		"token_expired":         401,
 		"token_not_yet_valid":   401,
+		"lifetime_too_long":     401,
+		"type_not_allowed":      401,
 		"audience_mismatch":     401,
 		"claim_missing":         401,
 		"claim_mismatch":        401,

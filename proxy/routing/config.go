@@ -116,17 +116,25 @@ type JWT struct {
 	Lookup   Lookup
 	// Audiences of which the token must carry one. Where there are none, AudienceMatchAny asks for the credential's own
 	// audiences alone, and refuses every token whose credential states none either.
-	Audiences       []string
-	AudienceMatch   AudienceMatch
-	TokenSources    []TokenSource
-	MaxTokenBytes   int
-	ClockSkew       time.Duration
-	Expiration      Expiration
-	RequiredScopes  []string
-	ScopeMatch      ScopeMatch
-	TokenForwarding TokenForwarding
-	Realm           string
-	Detail          Detail
+	Audiences     []string
+	AudienceMatch AudienceMatch
+	TokenSources  []TokenSource
+	MaxTokenBytes int
+	ClockSkew     time.Duration
+	Expiration    Expiration
+	// MaxLifetime is the longest life of a token; 0 is any.
+	MaxLifetime time.Duration
+	// TokenTypes of which the token's typ must be one, as media types in lower case with their application/; empty is
+	// any.
+	TokenTypes []string
+	// RequiredClaims are names at the token's top level.
+	RequiredClaims   []string
+	SenderConstraint SenderConstraint
+	RequiredScopes   []string
+	ScopeMatch       ScopeMatch
+	TokenForwarding  TokenForwarding
+	Realm            string
+	Detail           Detail
 }
 
 // LabelRequirement is one requirement of a label selector.
@@ -208,6 +216,16 @@ const (
 	ExpirationRequired Expiration = iota
 	// ExpirationOptional takes them.
 	ExpirationOptional
+)
+
+// SenderConstraint says what becomes of a token that is bound to its sender (cnf, RFC 7800).
+type SenderConstraint uint8
+
+const (
+	// SenderConstraintRefuse refuses it, since no proof is checked.
+	SenderConstraintRefuse SenderConstraint = iota
+	// SenderConstraintIgnore takes it.
+	SenderConstraintIgnore
 )
 
 // ScopeMatch says how many of the required scopes a caller must have.

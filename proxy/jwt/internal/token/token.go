@@ -28,6 +28,7 @@ type Unverified struct {
 	signature    []byte
 	algorithm    jose.Algorithm
 	kid          *string
+	typ          *string
 	claim        *string
 	payload      strictjson.Object
 }
@@ -98,6 +99,13 @@ func (u *Unverified) readHeader(text []byte) error {
 		}
 		u.kid = &kid
 	}
+	if value, ok := header.Get("typ"); ok {
+		typ, ok := value.Text()
+		if !ok {
+			return ErrMalformed
+		}
+		u.typ = &typ
+	}
 	value, _ := header.Get("alg")
 	name, ok := value.Text()
 	if !ok {
@@ -127,7 +135,17 @@ func text(p *string) (string, bool) {
 
 // Verified is the payload of a token whose signature was verified. The zero value has no claims.
 type Verified struct {
+	typ     *string
 	payload strictjson.Object
+}
+
+// Type is the header's typ (RFC 7515 section 4.1.9), where there is one.
+func (v *Verified) Type() (string, bool) { return text(v.typ) }
+
+// Has says whether the token has a claim with exactly that name whose value is not null.
+func (v *Verified) Has(claim string) bool {
+	value, ok := v.payload.Get(claim)
+	return ok && string(value.Raw()) != "null"
 }
 
 // Verify checks the signature with a key. Its errors are those of jose.Key.Verify.
@@ -135,5 +153,5 @@ func (u *Unverified) Verify(key *jose.Key) (Verified, error) {
 	if err := key.Verify(u.algorithm, u.signingInput, u.signature); err != nil {
 		return Verified{}, err
 	}
-	return Verified{payload: u.payload}, nil
+	return Verified{typ: u.typ, payload: u.payload}, nil
 }
