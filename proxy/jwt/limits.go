@@ -1,6 +1,8 @@
 package jwt
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +19,25 @@ type limits struct {
 	types       []string
 	claims      []string
 	sender      routing.SenderConstraint
+}
+
+func newLimits(cfg routing.JWT) (limits, error) {
+	switch {
+	case cfg.MaxLifetime < 0:
+		return limits{}, fmt.Errorf("token lifetime of %v", cfg.MaxLifetime)
+	case slices.ContainsFunc(cfg.TokenTypes, func(name string) bool { return name != mediaType(name) }):
+		return limits{}, errors.New("a token type is no media type in lower case")
+	case slices.Contains(cfg.RequiredClaims, ""):
+		return limits{}, errors.New("a required claim has no name")
+	case cfg.SenderConstraint > routing.SenderConstraintIgnore:
+		return limits{}, fmt.Errorf("sender constraint %d is not known", cfg.SenderConstraint)
+	}
+	return limits{
+		maxLifetime: cfg.MaxLifetime,
+		types:       slices.Clone(cfg.TokenTypes),
+		claims:      slices.Clone(cfg.RequiredClaims),
+		sender:      cfg.SenderConstraint,
+	}, nil
 }
 
 // check judges a verified token. skew is the difference of clocks that is allowed for.

@@ -41,6 +41,10 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 	if err := check(cfg); err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
+	bounds, err := newLimits(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("jwt policy: %w", err)
+	}
 	found, err := newSources(cfg.TokenSources)
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
@@ -54,12 +58,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 		maxTokenBytes: cfg.MaxTokenBytes,
 		clockSkew:     cfg.ClockSkew,
 		expiration:    cfg.Expiration,
-		limits: limits{
-			maxLifetime: cfg.MaxLifetime,
-			types:       slices.Clone(cfg.TokenTypes),
-			claims:      slices.Clone(cfg.RequiredClaims),
-			sender:      cfg.SenderConstraint,
-		},
+		limits:         bounds,
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,
@@ -94,14 +93,6 @@ func check(cfg routing.JWT) error {
 		return fmt.Errorf("clock skew %v is not between 0s and %v", cfg.ClockSkew, maxClockSkew)
 	case cfg.Expiration > routing.ExpirationOptional:
 		return fmt.Errorf("expiration %d is not known", cfg.Expiration)
-	case cfg.MaxLifetime < 0:
-		return fmt.Errorf("token lifetime of %v", cfg.MaxLifetime)
-	case slices.ContainsFunc(cfg.TokenTypes, func(name string) bool { return name != mediaType(name) }):
-		return errors.New("a token type is no media type in lower case")
-	case slices.Contains(cfg.RequiredClaims, ""):
-		return errors.New("a required claim has no name")
-	case cfg.SenderConstraint > routing.SenderConstraintIgnore:
-		return fmt.Errorf("sender constraint %d is not known", cfg.SenderConstraint)
 	case cfg.ScopeMatch > routing.ScopeMatchAny:
 		return fmt.Errorf("scope match %d is not known", cfg.ScopeMatch)
 	case cfg.TokenForwarding > routing.TokenPreserve:

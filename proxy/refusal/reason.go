@@ -161,6 +161,14 @@ func (r Reason) tokenWord() string {
 		return "key_unknown"
 	case SignatureInvalid:
 		return "signature_invalid"
+	default:
+		return r.claimWord()
+	}
+}
+
+// claimWord is String for what verified tokens are refused for.
+func (r Reason) claimWord() string {
+	switch r {
 	case TokenExpired:
 		return "token_expired"
 	case TokenNotYetValid:
