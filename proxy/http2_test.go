@@ -86,6 +86,7 @@ func TestHTTP2Fields(t *testing.T) {
 		"value with CR and LF (F17)":  {get([2]string{"x", "a\r\nhost: evil.test"}), refused},
 		"name in upper case (F18)":    {get([2]string{"X-A", "1"}), refused},
 		"name with a colon (F18)":     {get([2]string{"x:a", "1"}), refused},
+		"content-length twice":        {get([2]string{"content-length", "0"}, [2]string{"content-length", "0"}), refused},
 		"no path (F19)":               {pseudo("GET", "", "app.test"), refused},
 		"path without a slash (F19)":  {pseudo("GET", "a", "app.test"), refused},
 		"path with a space (F19)":     {pseudo("GET", "/a HTTP/1.1", "app.test"), refused},

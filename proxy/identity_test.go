@@ -105,7 +105,7 @@ func TestForwardedFields(t *testing.T) {
 			lines: []string{
 				"X-Forwarded-For: 10.0.0.1", "X-Forwarded-Host: evil.test", "X-Forwarded-Proto: https", "X-Forwarded-Prefix: /admin",
 				"X-Forwarded-Client-Cert: x", "Forwarded: for=10.0.0.1", "X-Real-IP: 10.0.0.1", "X-Original-URL: /admin",
-				"X-Rewrite-URL: /admin", "X_Forwarded_For: 10.0.0.1", "Accept: a/b", "Cookie: a=b",
+				"X-Rewrite-URL: /admin", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE", "X-Method-Override: DELETE", "X_Forwarded_For: 10.0.0.1", "X.Forwarded.For: 10.0.0.1", "X~Real~IP: 10.0.0.1", "Accept: a/b", "Cookie: a=b",
 			},
 			want: map[string][]string{"Accept": {"a/b"}, "Cookie": {"a=b"}, "X-Request-Id": nil},
 		},

@@ -108,7 +108,7 @@ func (h *requestHead) readTarget() (refusal.Reason, bool) {
 	if target[0] != '/' {
 		// Absolute form: its authority is r.Host, whatever the Host field says (RFC 9112 section 3.2.2).
 		scheme, rest, ok := strings.Cut(target, "://")
-		if !ok || h.r.ProtoMajor != 1 || !strings.EqualFold(scheme, h.Scheme()) || h.r.URL == nil || h.r.URL.User != nil {
+		if !ok || h.r.ProtoMajor != 1 || !strings.EqualFold(scheme, h.Scheme()) || h.r.URL == nil || h.r.URL.User != nil || h.r.URL.Host == "" {
 			return refusal.RequestMalformed, false
 		}
 		target = "/"
@@ -147,6 +147,9 @@ func (h *requestHead) checkFields() (refusal.Reason, bool) {
 		}
 	}
 	if h.r.ProtoMajor == 2 {
+		if len(h.r.Header["Content-Length"]) > 1 { // HTTP/1.1's are judged by net/http
+			return refusal.RequestMalformed, false
+		}
 		for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade"} {
 			if _, ok := h.r.Header[name]; ok { // RFC 9113 section 8.2.2
 				return refusal.RequestMalformed, false
@@ -206,11 +209,12 @@ func isHopByHop(name string) bool {
 }
 
 // isReplaced reports whether a field is written anew, since clients may say anything in it: where a request came from,
-// and what its target was. Content-Length is the engine's, X-Original-URL and X-Rewrite-URL replace the target in some
-// frameworks, behind the back of whoever judged it.
+// and what its target was. Content-Length is the engine's, X-Original-URL and X-Rewrite-URL replace the target and
+// X-HTTP-Method-Override and its like the method in some frameworks, behind the back of whoever judged it.
 func isReplaced(name string) bool {
 	switch name {
-	case "Host", "Content-Length", "Forwarded", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url", headerRequestID:
+	case "Host", "Content-Length", "Forwarded", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", headerRequestID:
 		return true
 	}
 	return strings.HasPrefix(name, "X-Forwarded-")

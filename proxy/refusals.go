@@ -48,7 +48,7 @@ func (x *exchange) refuse(r gate.Refusal) {
 		// Where a request was misread, so would be what follows it (RFC 9112 section 11.2).
 		header.Set("Connection", "close")
 	}
-	if isGRPC(x.r.Header) {
+	if x.r.ProtoMajor == 2 && isGRPC(x.r.Header) { // elsewhere it would turn refusals into status 200
 		x.refuseGRPC(r, status)
 		return
 	}

@@ -191,6 +191,13 @@ func refusalCases(t *testing.T) map[string]refusalCase {
 		"absolute form of another scheme": {
 			target: "https://app.test/public", wantStatus: 400, wantReason: "request_malformed", wantClosed: true,
 		},
+		"absolute form without a host": {
+			target: "http:///public", wantStatus: 400, wantReason: "request_malformed", wantClosed: true,
+		},
+		"gRPC over HTTP/1.1, which there is not": {
+			target: "/orders", header: []string{"Content-Type", "application/grpc"}, wantStatus: 401, wantReason: "token_missing",
+			wantPipeline: "orders", wantChallenge: `Bearer realm="orders"`, wantDetail: detailMissing,
+		},
 		"user information in the target": {
 			target: "http://a:b@app.test/public", wantStatus: 400, wantReason: "request_malformed", wantClosed: true,
 		},
