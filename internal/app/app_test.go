@@ -327,6 +327,23 @@ func TestServeFinishesWhatIsInFlight(t *testing.T) {
 	c.end(t)
 }
 
+// TestOwnListenersAreNoBackends: metrics, debug pages and profiles can't be reached through a route.
+func TestOwnListenersAreNoBackends(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "upstream") }))
+	defer upstream.Close()
+	key, token := newKeyAndToken(t)
+	directory := newDirectory(t, manifests(t, upstream.URL, key))
+	c := startCommand(t, append(listenAnywhere(), "serve", "--manifests="+directory)...)
+	url := "http://" + c.screen.find(t, `ready: http +(\S+)`) + "/api"
+	for _, listener := range []string{"http", "admin", "debug"} {
+		own := "http://" + c.screen.find(t, `ready: `+listener+` +(\S+)`)
+		write(t, filepath.Join(directory, "pipeline.yaml"), manifests(t, own, key)["pipeline.yaml"])
+		wantStatus(t, url, token, http.StatusBadGateway)
+		write(t, filepath.Join(directory, "pipeline.yaml"), manifests(t, upstream.URL, key)["pipeline.yaml"])
+		wantStatus(t, url, token, http.StatusOK)
+	}
+}
+
 func TestServeFailsWhereItCannotListen(t *testing.T) {
 	taken := httptest.NewServer(http.NotFoundHandler())
 	defer taken.Close()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +35,10 @@ type dataPlane struct {
 	upstreams *upstream.Registry
 	draining  atomic.Bool
 	onListen  func(name, address string)
+
+	mu sync.Mutex
+	// listeners are the addresses of all listeners that are open: no route leads to one, least of all to profiles.
+	listeners []netip.AddrPort
 }
 
 // source feeds a data plane until its context ends. ready says why the process should get no requests yet.
@@ -50,7 +56,7 @@ func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *s
 	plane := &dataPlane{options: options, log: log, metrics: metrics, onListen: onListen}
 	plane.upstreams = upstream.NewRegistry(upstream.Options{
 		Loopback:     loopback,
-		OwnListeners: func() []netip.AddrPort { return plane.server.Addresses() },
+		OwnListeners: plane.ownListeners,
 		Log:          log,
 		Metrics:      metrics,
 	})
@@ -73,7 +79,7 @@ func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *s
 		Live:            live,
 		Log:             log,
 		ShutdownTimeout: options.ShutdownTimeout,
-		OnListen:        onListen,
+		OnListen:        plane.listening,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("set the listeners up: %w", err)
@@ -109,7 +115,7 @@ func (d *dataPlane) run(ctx context.Context, feed source) error {
 			Ready:        func() error { return d.ready(feed) },
 			Metrics:      append(prometheus.Gatherers{d.metrics}, feed.metrics...),
 			Status:       func() any { return d.publisher.Status() },
-			OnListen:     d.onListen,
+			OnListen:     d.listening,
 			Log:          d.log,
 		})
 	})
@@ -133,6 +139,22 @@ func (d *dataPlane) run(ctx context.Context, feed source) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// listening is called for every listener before it serves.
+func (d *dataPlane) listening(name, address string) {
+	if bound, err := netip.ParseAddrPort(address); err == nil { // the listeners are all TCP's
+		d.mu.Lock()
+		d.listeners = append(d.listeners, bound)
+		d.mu.Unlock()
+	}
+	d.onListen(name, address)
+}
+
+func (d *dataPlane) ownListeners() []netip.AddrPort {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.listeners)
 }
 
 func (d *dataPlane) ready(feed source) error {

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,9 +68,6 @@ type Options struct {
 type Server struct {
 	opts     Options
 	draining atomic.Bool
-
-	mu        sync.Mutex
-	addresses []netip.AddrPort
 }
 
 var (
@@ -101,13 +96,6 @@ func New(opts Options) (*Server, error) {
 		opts.MaxConnections = DefaultMaxConnections
 	}
 	return &Server{opts: opts}, nil
-}
-
-// Addresses are those that the listeners are bound to, once Run was called: for upstream.Options.OwnListeners.
-func (s *Server) Addresses() []netip.AddrPort {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.addresses
 }
 
 // Drain asks clients to take their next request elsewhere: from now on HTTP/1.1 responses say Connection: close and
@@ -180,14 +168,8 @@ func (s *Server) listen(ctx context.Context, name, address string) (net.Listener
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("listen for %s: %T is no TCP listener", name, listener), listener.Close())
 	}
-	bound := listener.Addr().String()
-	if addr, err := netip.ParseAddrPort(bound); err == nil {
-		s.mu.Lock()
-		s.addresses = append(slices.Clip(s.addresses), addr)
-		s.mu.Unlock()
-	}
 	if s.opts.OnListen != nil {
-		s.opts.OnListen(name, bound)
+		s.opts.OnListen(name, listener.Addr().String())
 	}
 	return limit(tcp, s.opts.MaxConnections), nil
 }
