@@ -117,21 +117,13 @@ func (b *testbed) permit(user string) {
 	if roles != 2 {
 		b.t.Fatalf("config/rbac/role.yaml has %d roles, want a ClusterRole and a Role", roles)
 	}
-	added, err := shared.env.AddUser(envtest.User{Name: user}, b.cfg)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.cfg = added.Config()
+	b.become(user)
 }
 
 func TestAMissingPermissionIsSaid(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
-	added, err := shared.env.AddUser(envtest.User{Name: "nobody-" + b.namespace}, b.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.cfg = added.Config()
+	b.become("nobody-" + b.namespace)
 	r := b.start("one")
 	b.eventually(func() string {
 		if err := r.runner.Ready(); err == nil || !strings.Contains(err.Error(), "forbidden") {

@@ -49,6 +49,8 @@ type apiServer struct {
 	env  *envtest.Environment
 	cfg  *rest.Config
 	err  error
+
+	users sync.Mutex // envtest's AddUser is not safe for concurrent use
 }
 
 var shared apiServer // starting it takes seconds; TestMain stops it
@@ -130,6 +132,18 @@ func newTestbed(t *testing.T) *testbed {
 		}
 	})
 	return b
+}
+
+// become makes the testbed's replicas a user without any permission but those it was given.
+func (b *testbed) become(user string) {
+	b.t.Helper()
+	shared.users.Lock()
+	defer shared.users.Unlock()
+	added, err := shared.env.AddUser(envtest.User{Name: user}, b.cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.cfg = added.Config()
 }
 
 func (b *testbed) controllerName() string { return "ostiary.dev/" + b.namespace }

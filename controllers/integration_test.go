@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,6 +49,19 @@ func waitForKey(b *testbed, r *replica, keyID, seed, want string) {
 	})
 }
 
+// fault is the first condition that tells of one, or that there are none.
+func fault(conditions []metav1.Condition) string {
+	for _, condition := range conditions {
+		if isBad(condition) {
+			return fmt.Sprintf("%+v", condition)
+		}
+	}
+	if len(conditions) == 0 {
+		return "no conditions"
+	}
+	return ""
+}
+
 func TestObjectsConvergeInAnyOrder(t *testing.T) {
 	t.Parallel()
 	tests := map[string][]int{
@@ -70,16 +84,8 @@ func TestObjectsConvergeInAnyOrder(t *testing.T) {
 				b.create(objects[i])
 			}
 			for _, object := range []client.Object{pipeline, endpoint, consumer, credential} {
+				b.eventually(func() string { return fault(b.conditions(object)) })
 				b.waitFor(object, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed)
-				for _, condition := range b.conditions(object) {
-					good := metav1.ConditionTrue
-					if condition.Type == string(v1alpha1.ConditionSuspended) {
-						good = metav1.ConditionFalse
-					}
-					if condition.Status != good {
-						t.Errorf("%T %s: %+v", object, object.GetName(), condition)
-					}
-				}
 			}
 			waitForKey(b, r, "acme", "a", "the key")
 		})
@@ -335,5 +341,35 @@ func TestEndpointsReachTheRegistryWithoutACompile(t *testing.T) {
 	})
 	if got := r.publisher.Status().Generation; got != generation {
 		t.Errorf("endpoints made the world compile: generation %d, then %d", generation, got)
+	}
+}
+
+func TestAStartWithManyCredentialsReadsSecretsByPages(t *testing.T) {
+	t.Parallel()
+	b := newTestbed(t)
+	const credentials = primeThreshold + 20
+	b.create(b.consumer("acme"))
+	for i := range credentials {
+		name := fmt.Sprintf("acme-%d", i)
+		b.create(b.secret(name, name))
+		b.create(b.credential(name, "acme", name))
+	}
+	var reads atomic.Int64
+	r := b.start("one")
+	r.faults.fail(func(req *http.Request) bool {
+		if strings.Contains(req.URL.Path, "/secrets/") {
+			reads.Add(1)
+		}
+		return false // it only counts
+	})
+	b.ready(r)
+	for i := range credentials { // ready means that all are there
+		name := fmt.Sprintf("acme-%d", i)
+		if got := verifies(b, r, name, name); got != "the key" {
+			t.Fatalf("the ring has %s for %s", got, name)
+		}
+	}
+	if got := reads.Load(); got > 0 {
+		t.Errorf("%d Secrets were read one by one", got)
 	}
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -115,7 +116,7 @@ func (r *statusReconciler[T]) Reconcile(ctx context.Context, req reconcile.Reque
 	switch {
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictRetry}, nil
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), errors.Is(ctx.Err(), context.Canceled): // gone, or we are
 		return reconcile.Result{}, nil
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("write the status of %s %q: %w", r.name, path(ref.key), err)
