@@ -9,6 +9,11 @@ import (
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.audiences) || size(self.audiences) == 0 || !has(self.audienceMatchPolicy) || self.audienceMatchPolicy != 'Ignore'",message="audiences can't be set with audienceMatchPolicy Ignore: leave one of them out",fieldPath=".audiences"
 type JWTPolicy struct {
+	// mode says what happens to a request without a token: Required or Optional. Defaults to Required. A request with a
+	// token that isn't valid is refused in either mode.
+	// +optional
+	Mode JWTMode `json:"mode,omitempty"`
+
 	// credentials selects the JWTCredentials whose tokens are taken. Absent: all of the Pipeline's namespace, looked up
 	// by the claim `sub`.
 	// +optional
@@ -115,6 +120,20 @@ type JWTPolicy struct {
 	// +optional
 	ErrorResponse *ErrorResponse `json:"errorResponse,omitempty"`
 }
+
+// JWTMode says what happens to a request without a token.
+//
+// +kubebuilder:validation:Enum=Required;Optional
+type JWTMode string
+
+const (
+	// JWTModeRequired refuses it.
+	JWTModeRequired JWTMode = "Required"
+
+	// JWTModeOptional takes it as that of an anonymous caller: the upstream gets X-Anonymous-Consumer: true and no other
+	// identity header. Where scopes or groups are asked for, it is answered 401.
+	JWTModeOptional JWTMode = "Optional"
+)
 
 // JWTCredentials selects the credentials whose tokens a Pipeline takes, and says how a token names its own.
 type JWTCredentials struct {

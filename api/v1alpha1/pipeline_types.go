@@ -305,8 +305,8 @@ type Policy struct {
 	// +unionDiscriminator
 	Type PolicyType `json:"type"`
 
-	// jwt verifies a JSON Web Token, with type JWT; requests without a valid one are refused. Every field has a
-	// default: {} takes the tokens of all JWTCredentials of the namespace.
+	// jwt verifies a JSON Web Token, with type JWT; requests without a valid one are refused, unless jwt says otherwise.
+	// Every field has a default: {} takes the tokens of all JWTCredentials of the namespace.
 	// +optional
 	JWT *JWTPolicy `json:"jwt,omitempty"`
 

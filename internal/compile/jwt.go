@@ -30,6 +30,10 @@ const (
 // Pipeline is not served with less protection than was asked for.
 func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs *problems) *routing.JWT {
 	draft := &routing.JWT{
+		Mode: choose(errs, field+".mode", policy.Mode,
+			choice[v1alpha1.JWTMode, routing.Mode]{v1alpha1.JWTModeRequired, routing.ModeRequired},
+			choice[v1alpha1.JWTMode, routing.Mode]{v1alpha1.JWTModeOptional, routing.ModeOptional},
+		),
 		Namespace: p.Namespace,
 		Lookup:    routing.Lookup{Type: routing.LookupClaim, Name: defaultLookupClaim},
 		Audiences: slices.Clone(policy.Audiences),

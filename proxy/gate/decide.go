@@ -82,7 +82,10 @@ func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.T
 			return
 		}
 		s.policy.StripToken(h)
-		if !setIdentity(h, &v.Caller) {
+		switch {
+		case allowed.Anonymous():
+			setAnonymous(h)
+		case !setIdentity(h, &v.Caller):
 			v.Refusal.Reason = refusal.Internal
 			return
 		}

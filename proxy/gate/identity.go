@@ -79,6 +79,9 @@ func removeIdentity(h head.Head) {
 	}
 }
 
+// setAnonymous tells the upstream that nobody knows who calls.
+func setAnonymous(h head.Head) { h.Set(HeaderAnonymous, "true") }
+
 // setIdentity tells the upstream who calls. It reports false where a value can't be a field value (RFC 9110 section
 // 5.5), which the API does not admit.
 func setIdentity(h head.Head, caller *jwt.Identity) bool {

@@ -18,10 +18,14 @@ import (
 const maxTrials = 16
 
 // Authenticate finds the request's token, verifies it and says who the caller is. now is the wall clock's time. Exactly
-// one of the results says yes: Allowed is granted where Refused is nil, and the zero value elsewhere.
+// one of the results says yes: Allowed is granted where Refused is nil, and the zero value elsewhere. Where the policy's
+// mode is Optional, a request without a token is Allowed with an anonymous caller; one with a token never is.
 func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 	compact, refused := p.sources.find(h)
 	if refused != nil {
+		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
+			return Allowed{by: p, anonymous: true}, nil
+		}
 		return Allowed{}, refused
 	}
 	if len(compact) > p.maxTokenBytes {

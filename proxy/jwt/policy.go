@@ -16,6 +16,7 @@ const maxClockSkew = 5 * time.Minute
 // Policy judges the tokens of one Pipeline. It is immutable and safe for use by several goroutines; the credentials it
 // looks up are those that the Keyring holds at that moment.
 type Policy struct {
+	mode           routing.Mode
 	credentials    *keyring.Namespace
 	selector       []routing.LabelRequirement
 	lookup         routing.LookupType
@@ -50,14 +51,15 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
 	p := &Policy{
-		credentials:   ring.Namespace(cfg.Namespace),
-		lookup:        cfg.Lookup.Type,
-		audiences:     slices.Clone(cfg.Audiences),
-		audienceMatch: cfg.AudienceMatch,
-		sources:       found,
-		maxTokenBytes: cfg.MaxTokenBytes,
-		clockSkew:     cfg.ClockSkew,
-		expiration:    cfg.Expiration,
+		mode:           cfg.Mode,
+		credentials:    ring.Namespace(cfg.Namespace),
+		lookup:         cfg.Lookup.Type,
+		audiences:      slices.Clone(cfg.Audiences),
+		audienceMatch:  cfg.AudienceMatch,
+		sources:        found,
+		maxTokenBytes:  cfg.MaxTokenBytes,
+		clockSkew:      cfg.ClockSkew,
+		expiration:     cfg.Expiration,
 		limits:         bounds,
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
@@ -79,6 +81,8 @@ func check(cfg routing.JWT) error {
 	switch {
 	case cfg.Namespace == "":
 		return errors.New("no namespace")
+	case cfg.Mode > routing.ModeOptional:
+		return fmt.Errorf("mode %d is not known", cfg.Mode)
 	case cfg.Lookup.Type > routing.LookupKID:
 		return fmt.Errorf("lookup type %d is not known", cfg.Lookup.Type)
 	case cfg.Lookup.Type == routing.LookupClaim && cfg.Lookup.Name == "":

@@ -21,6 +21,7 @@ func TestNewPolicyRefusesWhatHasNoMeaning(t *testing.T) {
 		want   string
 	}{
 		"no namespace":               {func(cfg *routing.JWT) { cfg.Namespace = "" }, "namespace"},
+		"an unknown mode":            {func(cfg *routing.JWT) { cfg.Mode = 9 }, "mode 9"},
 		"an unknown lookup":          {func(cfg *routing.JWT) { cfg.Lookup.Type = 9 }, "lookup type 9"},
 		"a lookup by no claim":       {func(cfg *routing.JWT) { cfg.Lookup.Name = "" }, "no claim"},
 		"a lookup by jku":            {func(cfg *routing.JWT) { cfg.Lookup = routing.Lookup{Type: routing.LookupKID, Name: "jku"} }, "jku"},

@@ -8,21 +8,26 @@ import (
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
-// Allowed proves that a token was verified. Only Authenticate makes one; the zero value is a denial.
+// Allowed proves that a policy let a caller through: that a token was verified, or that the policy asks for none and none
+// was there. Only Authenticate makes one; the zero value is a denial.
 type Allowed struct {
-	by       *Policy
-	identity Identity
+	by        *Policy
+	anonymous bool
+	identity  Identity
 }
 
-// Granted says whether a token was verified: whether this is not the zero value.
+// Granted says whether the caller was let through: whether this is not the zero value.
 func (a Allowed) Granted() bool { return a.by != nil }
 
-// Identity is who the caller is; the zero Identity where nothing was verified.
+// Anonymous says whether the caller was let through without a token.
+func (a Allowed) Anonymous() bool { return a.by != nil && a.anonymous }
+
+// Identity is who the caller is; the zero Identity where no token was verified.
 func (a Allowed) Identity() Identity { return a.identity }
 
 // Identity is who a verified token stands for.
 type Identity struct {
-	// Consumer is immutable, and not nil in what Authenticate returns.
+	// Consumer is immutable, and not nil where a token was verified.
 	Consumer *keyring.Consumer
 	// Credential is the JWTCredential that the token was verified with, KeyID the name that tokens know it by.
 	Credential routing.ObjectKey
@@ -41,10 +46,14 @@ type Refused struct {
 func refuse(reason refusal.Reason) *Refused { return &Refused{Reason: reason} }
 
 // Authorize says whether the caller has the scopes that the policy requires, and all of matchScopes, which the match
-// requires. What this very policy did not allow is refused.
+// requires. An anonymous caller has none, and is told that a token is missing where one is asked for. What this very
+// policy did not allow is refused.
 func (p *Policy) Authorize(a Allowed, matchScopes []string) *Refused {
 	if a.by != p || p == nil {
 		return refuse(refusal.Internal)
+	}
+	if a.anonymous && len(p.requiredScopes)+len(matchScopes) > 0 {
+		return refuse(refusal.TokenMissing)
 	}
 	if p.enough(a.identity.Scopes) && all(matchScopes, a.identity.Scopes) {
 		return nil

@@ -109,6 +109,8 @@ const (
 
 // JWT is a JWT policy with all defaults applied.
 type JWT struct {
+	// Mode says what happens to a request without a token.
+	Mode Mode
 	// Namespace is where the credentials are.
 	Namespace string
 	// Selector restricts the credentials by their labels; empty selects all.
@@ -136,6 +138,16 @@ type JWT struct {
 	Realm            string
 	Detail           Detail
 }
+
+// Mode says what happens to a request without a token.
+type Mode uint8
+
+const (
+	// ModeRequired refuses it.
+	ModeRequired Mode = iota
+	// ModeOptional takes it as that of an anonymous caller.
+	ModeOptional
+)
 
 // LabelRequirement is one requirement of a label selector.
 type LabelRequirement struct {
