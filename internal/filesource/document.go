@@ -117,10 +117,12 @@ func (d document) decode() (any, error) {
 	return value, errors.Join(strict...)
 }
 
-// fileLines adds to the line numbers of a YAML parser's message where the document starts.
+// fileLines adds to the line numbers of a YAML parser's message where the document starts, and takes away the values
+// that it quotes: a password without quotation marks that starts with an asterisk, for instance, is an alias to YAML.
 func (d document) fileLines(message string) string {
 	message = strings.TrimPrefix(message, "error converting YAML to JSON: ")
 	message = strings.Join(strings.Fields(message), " ")
+	message = regexp.MustCompile("`.*` |( anchor) '.*'|(invalid map key): .*").ReplaceAllString(message, "$1$2")
 	return regexp.MustCompile(`line (\d+)`).ReplaceAllStringFunc(message, func(match string) string {
 		number, err := strconv.Atoi(strings.TrimPrefix(match, "line "))
 		if err != nil {

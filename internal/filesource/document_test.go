@@ -76,7 +76,12 @@ func TestDecodeRefuses(t *testing.T) {
 		"a tab in YAML":             {"# first\na: 1\n\tb: 2\n", "line 3: found a tab character"},
 		"a mapping within a scalar": {"a: 1\n---\n\n\nb: 2\nc: d: e\n", "line 6: mapping values are not allowed in this context"},
 		"JSON that ends too early":  {`{"a": `, "line 1: did not find expected node content"},
-		"an alias to nothing":       {"a: *b\n", "unknown anchor 'b' referenced"},
+		"an alias to nothing":       {"a: *secret-1\n", "unknown anchor"},
+		"a tag of another type":     {"a: !!int secret-1\n", "cannot decode !!str"},
+		"a template":                {"a: {{ secret-1 }}\n", "invalid map key"},
+		"a merge of a text":         {"a: {<<: secret-1}\n", "map merge requires map"},
+		"a key that is a list":      {"? [secret-1]\n: 1\n", "invalid map key"},
+		"a control character":       {"a: secret-1\x01\n", "control characters are not allowed"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
