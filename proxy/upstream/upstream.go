@@ -13,7 +13,8 @@ import (
 )
 
 // maxAttempts bounds how many endpoints one request is tried on. Another endpoint is tried only where no connection
-// could be made, so that a backend never sees a request twice.
+// could be made. What a backend may see twice is a request without a body that is safe, or that its client marked with
+// an Idempotency-Key: net/http sends it again where an idle connection turns out to have been closed.
 const maxAttempts = 3
 
 // Upstream is a ServiceEndpoint as one table uses it. It is immutable; what changes lives in its Registry.
