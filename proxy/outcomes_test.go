@@ -126,6 +126,8 @@ func TestBrokenKeepsItsMatch(t *testing.T) {
 		"upstream with a broken CA":  func(p *routing.Pipeline) { p.Proxy.Upstream = key2("untrusted") },
 		"neither proxy nor answer":   func(p *routing.Pipeline) { p.Proxy = nil },
 		"both a proxy and an answer": func(p *routing.Pipeline) { p.Terminate = &routing.Terminate{StatusCode: 200} },
+		"an ACL without a policy":    func(p *routing.Pipeline) { p.JWT, p.ACLs = nil, []routing.ACL{{DenyGroups: []string{"a"}}} },
+		"an ACL without a group":     func(p *routing.Pipeline) { p.ACLs = []routing.ACL{{}} },
 		"scopes without a policy":    func(p *routing.Pipeline) { p.JWT, p.Matches[0].Scopes = nil, []string{"admin"} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -137,6 +137,9 @@ func challengeOf(r gate.Refusal) string {
 	case http.StatusBadRequest:
 		code = "invalid_request"
 	case http.StatusForbidden:
+		if r.Reason != refusal.ScopeMissing {
+			return "" // no other token would help
+		}
 		code = "insufficient_scope"
 	default:
 		return ""

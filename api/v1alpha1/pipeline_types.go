@@ -78,16 +78,18 @@ type PipelineSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	APIEndpoints []APIEndpoint `json:"apiEndpoints"`
 
-	// policies are what happens to a request, in this order: at most one JWT, then exactly one Proxy or Terminate.
-	// 1 to 16 items with unique names.
+	// policies are what happens to a request, in this order: at most one JWT, then any number of ACL, then exactly one
+	// Proxy or Terminate. 1 to 16 items with unique names.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(p, self.exists_one(q, q.name == p.name))",message="policies must have unique names: rename one of them"
 	// +kubebuilder:validation:XValidation:rule="self.filter(p, p.type == 'JWT').size() <= 1",message="policies can hold at most one policy of type JWT: merge them, or use two Pipelines"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(p, p.type == 'ACL') || self.exists(p, p.type == 'JWT')",message="a policy of type ACL needs a policy of type JWT in front of it: only the caller of a verified token has groups"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(p, p.type == 'ACL') || !self.exists(p, p.type == 'JWT') || self[0].type == 'JWT'",message="the policy of type JWT must come before those of type ACL: move it to the front"
 	// +kubebuilder:validation:XValidation:rule="self.exists_one(p, p.type in ['Proxy', 'Terminate'])",message="policies must hold exactly one policy of type Proxy or Terminate, which answers the request"
-	// +kubebuilder:validation:XValidation:rule="self.size() == 0 || !self.exists_one(p, p.type in ['Proxy', 'Terminate']) || self[self.size() - 1].type in ['Proxy', 'Terminate']",message="the policy of type Proxy or Terminate must be the last: move it behind the policy of type JWT"
+	// +kubebuilder:validation:XValidation:rule="self.size() == 0 || !self.exists_one(p, p.type in ['Proxy', 'Terminate']) || self[self.size() - 1].type in ['Proxy', 'Terminate']",message="the policy of type Proxy or Terminate must be the last: move it behind all others"
 	Policies []Policy `json:"policies"`
 }
 
@@ -270,12 +272,15 @@ type HeaderMatch struct {
 
 // PolicyType is the discriminator of Policy.
 //
-// +kubebuilder:validation:Enum=JWT;Proxy;Terminate
+// +kubebuilder:validation:Enum=JWT;ACL;Proxy;Terminate
 type PolicyType string
 
 const (
 	// PolicyJWT verifies a JSON Web Token.
 	PolicyJWT PolicyType = "JWT"
+
+	// PolicyACL lets callers through by their groups.
+	PolicyACL PolicyType = "ACL"
 
 	// PolicyProxy forwards the request to a ServiceEndpoint.
 	PolicyProxy PolicyType = "Proxy"
@@ -288,6 +293,8 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="self.type != 'JWT' || has(self.jwt)",message="jwt is required when type is JWT; jwt: {} takes the defaults",fieldPath=".jwt"
 // +kubebuilder:validation:XValidation:rule="self.type == 'JWT' || !has(self.jwt)",message="jwt can only be set when type is JWT",fieldPath=".jwt"
+// +kubebuilder:validation:XValidation:rule="self.type != 'ACL' || has(self.acl)",message="acl is required when type is ACL",fieldPath=".acl"
+// +kubebuilder:validation:XValidation:rule="self.type == 'ACL' || !has(self.acl)",message="acl can only be set when type is ACL",fieldPath=".acl"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Proxy' || has(self.proxy)",message="proxy is required when type is Proxy",fieldPath=".proxy"
 // +kubebuilder:validation:XValidation:rule="self.type == 'Proxy' || !has(self.proxy)",message="proxy can only be set when type is Proxy",fieldPath=".proxy"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Terminate' || has(self.terminate)",message="terminate is required when type is Terminate",fieldPath=".terminate"
@@ -300,7 +307,7 @@ type Policy struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be lower-case letters, digits and \"-\", such as auth"
 	Name string `json:"name"`
 
-	// type says which member is set: JWT, Proxy or Terminate.
+	// type says which member is set: JWT, ACL, Proxy or Terminate.
 	// +required
 	// +unionDiscriminator
 	Type PolicyType `json:"type"`
@@ -310,6 +317,10 @@ type Policy struct {
 	// +optional
 	JWT *JWTPolicy `json:"jwt,omitempty"`
 
+	// acl lets callers through by the groups of their Consumer, with type ACL.
+	// +optional
+	ACL *ACLPolicy `json:"acl,omitempty"`
+
 	// proxy forwards the request to a ServiceEndpoint, with type Proxy.
 	// +optional
 	Proxy *ProxyPolicy `json:"proxy,omitempty"`
@@ -317,6 +328,32 @@ type Policy struct {
 	// terminate answers the request without an upstream, with type Terminate.
 	// +optional
 	Terminate *TerminatePolicy `json:"terminate,omitempty"`
+}
+
+// ACLPolicy lets callers through by the groups of their Consumer; the others are answered 403. An anonymous caller, whom a
+// policy of type JWT with mode Optional lets through, is in no group, and is answered 401.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.allowGroups) && size(self.allowGroups) > 0) || (has(self.denyGroups) && size(self.denyGroups) > 0)",message="acl must name a group: set allowGroups, denyGroups or both"
+type ACLPolicy struct {
+	// allowGroups are the groups of which a caller must be in at least one. Absent: all callers who are in none of
+	// denyGroups. At most 64 groups of 1 to 128 visible ASCII characters, without commas.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!-+\\--~]+$')",message="a group must be visible ASCII characters without spaces and commas, as in the groups of a Consumer"
+	AllowGroups []string `json:"allowGroups,omitempty"`
+
+	// denyGroups are the groups of which a caller must be in none, even one who is in a group of allowGroups. Absent:
+	// none. At most 64 groups of 1 to 128 visible ASCII characters, without commas.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!-+\\--~]+$')",message="a group must be visible ASCII characters without spaces and commas, as in the groups of a Consumer"
+	DenyGroups []string `json:"denyGroups,omitempty"`
 }
 
 // ProxyPolicy forwards the request to a ServiceEndpoint.

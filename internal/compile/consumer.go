@@ -2,6 +2,7 @@ package compile
 
 import (
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,7 +42,7 @@ func checkConsumer(c *v1alpha1.Consumer, errs *problems) {
 		errs.invalid("spec.username: %s can't be sent as a header; write visible ASCII characters", quote(Username(c)))
 	}
 	for i, group := range c.Spec.Groups {
-		if !isVisible(group) || slices.Contains([]byte(group), ',') {
+		if !isGroup(group) {
 			errs.invalid("spec.groups[%d]: %s can't be sent in a header; write visible ASCII characters without commas", i, quote(group))
 		}
 	}
@@ -62,6 +63,9 @@ func isVisible(s string) bool {
 	}
 	return s != ""
 }
+
+// isGroup reports whether a string can be a group: groups are sent in one header, joined by commas.
+func isGroup(s string) bool { return isVisible(s) && !strings.Contains(s, ",") }
 
 func suspendedCondition(c *v1alpha1.Consumer) Condition {
 	if isSuspended(c.Spec.Suspend) {

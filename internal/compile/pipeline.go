@@ -117,6 +117,7 @@ func (d *pipelineDraft) compiled() routing.Pipeline {
 	}
 	if p.Broken == "" {
 		p.JWT = d.policies.jwt
+		p.ACLs = d.policies.acls
 		p.Proxy = d.policies.proxy
 		p.Terminate = d.policies.terminate
 	}

@@ -7,9 +7,10 @@ import (
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
-// draftPolicies is what happens to the requests of a Pipeline: an optional token policy and one answer.
+// draftPolicies is what happens to the requests of a Pipeline: an optional token policy, ACLs behind it, and one answer.
 type draftPolicies struct {
 	jwt       *routing.JWT
+	acls      []routing.ACL
 	proxy     *routing.Proxy
 	terminate *routing.Terminate
 	// proxyField is where proxy comes from.
@@ -33,6 +34,9 @@ func newPolicies(p *v1alpha1.Pipeline, errs *problems) draftPolicies {
 		}
 		switch policy.Type {
 		case v1alpha1.PolicyJWT:
+			if len(drafts.acls) > 0 {
+				errs.invalid("%s: comes behind a policy of type ACL, which needs its caller; move it to the front", field)
+			}
 			if drafts.jwt != nil {
 				errs.invalid("%s: a second policy of type JWT; merge the two", field)
 			}
@@ -41,6 +45,13 @@ func newPolicies(p *v1alpha1.Pipeline, errs *problems) draftPolicies {
 				if len(drafts.jwt.Audiences) == 0 && drafts.jwt.AudienceMatch == routing.AudienceMatchAny {
 					drafts.audiencesUnstated = field + ".jwt"
 				}
+			}
+		case v1alpha1.PolicyACL:
+			if drafts.jwt == nil {
+				errs.invalid("%s: only the caller of a verified token has groups; write a policy of type JWT in front of it", field)
+			}
+			if checkMember(field, policy, errs) {
+				drafts.acls = append(drafts.acls, newACL(field+".acl", policy.ACL, errs))
 			}
 		case v1alpha1.PolicyProxy:
 			answered = true
@@ -53,7 +64,7 @@ func newPolicies(p *v1alpha1.Pipeline, errs *problems) draftPolicies {
 				drafts.terminate = newTerminate(field+".terminate", policy.Terminate, errs)
 			}
 		default:
-			errs.add(v1alpha1.ReasonUnsupportedValue, "%s.type: %s is not supported; write JWT, Proxy or Terminate",
+			errs.add(v1alpha1.ReasonUnsupportedValue, "%s.type: %s is not supported; write JWT, ACL, Proxy or Terminate",
 				field, quote(policy.Type))
 		}
 	}
@@ -80,6 +91,7 @@ func checkMember(field string, policy *v1alpha1.Policy, errs *problems) bool {
 		set  bool
 	}{
 		{v1alpha1.PolicyJWT, "jwt", policy.JWT != nil},
+		{v1alpha1.PolicyACL, "acl", policy.ACL != nil},
 		{v1alpha1.PolicyProxy, "proxy", policy.Proxy != nil},
 		{v1alpha1.PolicyTerminate, "terminate", policy.Terminate != nil},
 	} {
@@ -94,6 +106,24 @@ func checkMember(field string, policy *v1alpha1.Policy, errs *problems) bool {
 		}
 	}
 	return found
+}
+
+func newACL(field string, acl *v1alpha1.ACLPolicy, errs *problems) routing.ACL {
+	if len(acl.AllowGroups) == 0 && len(acl.DenyGroups) == 0 {
+		errs.invalid("%s: names no group; write allowGroups, denyGroups or both", field)
+	}
+	for _, list := range []struct {
+		name   string
+		groups []string
+	}{{"allowGroups", acl.AllowGroups}, {"denyGroups", acl.DenyGroups}} {
+		for i, group := range list.groups {
+			if !isGroup(group) {
+				errs.invalid("%s.%s[%d]: %s can't be a Consumer's group; write visible ASCII characters without commas",
+					field, list.name, i, quote(group))
+			}
+		}
+	}
+	return routing.ACL{AllowGroups: stated(acl.AllowGroups), DenyGroups: stated(acl.DenyGroups)}
 }
 
 func (d *draftPolicies) newProxy(p *v1alpha1.Pipeline, field string, proxy *v1alpha1.ProxyPolicy, errs *problems) {

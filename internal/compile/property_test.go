@@ -78,6 +78,12 @@ func drawPipeline(t *rapid.T, i int) *v1alpha1.Pipeline {
 	}
 	if rapid.Bool().Draw(t, "protected") {
 		p.Spec.Policies = append(p.Spec.Policies, drawJWT(t))
+		if rapid.Bool().Draw(t, "acl") {
+			p.Spec.Policies = append(p.Spec.Policies, v1alpha1.Policy{Name: "acl", Type: v1alpha1.PolicyACL, ACL: &v1alpha1.ACLPolicy{
+				AllowGroups: drawSome(t, "allowed groups", []string{"a", "b"}, 2),
+				DenyGroups:  []string{"c"},
+			}})
+		}
 	}
 	if rapid.Bool().Draw(t, "terminate") {
 		p.Spec.Policies = append(p.Spec.Policies, v1alpha1.Policy{
@@ -241,6 +247,9 @@ func scribble(c *routing.Config) {
 		for _, m := range c.Pipelines[i].Matches {
 			overwrite(m.Methods, m.Scopes)
 		}
+		for _, acl := range c.Pipelines[i].ACLs {
+			overwrite(acl.AllowGroups, acl.DenyGroups)
+		}
 		if jwt := c.Pipelines[i].JWT; jwt != nil {
 			overwrite(jwt.Audiences, jwt.RequiredScopes, jwt.TokenTypes, jwt.RequiredClaims)
 			for _, requirement := range jwt.Selector {
@@ -272,7 +281,7 @@ func TestReportAndConfigAgree(t *testing.T) {
 			served[p.Key] = compile.ServingAll
 			if p.Broken != "" {
 				served[p.Key] = compile.ServingBroken
-				if p.JWT != nil || p.Proxy != nil || p.Terminate != nil {
+				if p.JWT != nil || p.ACLs != nil || p.Proxy != nil || p.Terminate != nil {
 					t.Fatalf("%v is broken and has something to serve", p.Key)
 				}
 			} else if (p.Proxy == nil) == (p.Terminate == nil) {

@@ -122,7 +122,7 @@ func describePEM(data []byte) string {
 // fieldName writes a field as YAML would: Host as host, URLs as urls, UID as uid.
 func fieldName(name string) string {
 	switch name {
-	case "JWT", "TLS", "UID", "URLs":
+	case "ACLs", "JWT", "TLS", "UID", "URLs":
 		return strings.ToLower(name)
 	default:
 		return strings.ToLower(name[:1]) + name[1:]

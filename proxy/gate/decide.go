@@ -67,26 +67,7 @@ func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.T
 	}
 	switch {
 	case s.policy != nil:
-		allowed, refused := s.policy.Authenticate(h, now)
-		if refused == nil {
-			v.Caller = allowed.Identity()
-			refused = s.policy.Authorize(allowed, match.Scopes)
-		}
-		if refused != nil {
-			v.Refusal = Refusal{
-				Reason: refused.Reason,
-				Realm:  s.pipeline.JWT.Realm,
-				Scopes: refused.Scopes,
-				Detail: s.pipeline.JWT.Detail,
-			}
-			return
-		}
-		s.policy.StripToken(h)
-		switch {
-		case allowed.Anonymous():
-			setAnonymous(h)
-		case !setIdentity(h, &v.Caller):
-			v.Refusal.Reason = refusal.Internal
+		if !s.admit(v, h, match, now) {
 			return
 		}
 	case len(match.Scopes) > 0: // scopes without a policy that could tell the caller's
@@ -98,6 +79,38 @@ func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.T
 		return
 	}
 	v.Outcome, v.Pass = Forward, Pass{to: s.upstream, host: s.pipeline.Proxy.Host}
+}
+
+// admit asks the token policy and the ACLs about the caller, and tells the upstream who it is. Where it reports false, v
+// says why the request is refused.
+func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Time) bool {
+	allowed, refused := s.policy.Authenticate(h, now)
+	if refused == nil {
+		v.Caller = allowed.Identity()
+		refused = s.policy.Authorize(allowed, match.Scopes)
+	}
+	for i := 0; refused == nil && i < len(s.acls); i++ {
+		refused = s.acls[i].judge(allowed)
+	}
+	if refused != nil {
+		v.Refusal = Refusal{
+			Reason: refused.Reason,
+			Realm:  s.pipeline.JWT.Realm,
+			Scopes: refused.Scopes,
+			Detail: s.pipeline.JWT.Detail,
+		}
+		return false
+	}
+	s.policy.StripToken(h)
+	if allowed.Anonymous() {
+		setAnonymous(h)
+		return true
+	}
+	if !setIdentity(h, &v.Caller) {
+		v.Refusal.Reason = refusal.Internal
+		return false
+	}
+	return true
 }
 
 func refuse(reason refusal.Reason) Verdict { return Verdict{Refusal: Refusal{Reason: reason}} }

@@ -10,7 +10,11 @@ import (
 	"github.com/ostiary/ostiary/proxy/upstream"
 )
 
-var errNoEnd = errors.New("not exactly one of Proxy and Terminate is set")
+var (
+	errNoEnd    = errors.New("not exactly one of Proxy and Terminate is set")
+	errNoCaller = errors.New("an ACL without a JWT policy")
+	errNoGroup  = errors.New("an ACL without a group")
+)
 
 // Deps are what a Gate shares with its predecessors and successors.
 type Deps struct {
@@ -33,6 +37,7 @@ type steps struct {
 	ready    bool
 	pipeline *routing.Pipeline
 	policy   *jwt.Policy // nil for a public Pipeline
+	acls     []acl       // none without policy
 	upstream *upstream.Upstream
 }
 
@@ -66,6 +71,16 @@ func newSteps(p *routing.Pipeline, deps Deps) (steps, error) {
 		if s.policy, err = jwt.NewPolicy(*p.JWT, deps.Keyring); err != nil {
 			return s, fmt.Errorf("build the JWT policy: %w", err)
 		}
+	}
+	if len(p.ACLs) > 0 && p.JWT == nil {
+		return s, errNoCaller
+	}
+	for _, cfg := range p.ACLs {
+		a, err := newACL(cfg)
+		if err != nil {
+			return s, err
+		}
+		s.acls = append(s.acls, a)
 	}
 	switch {
 	case p.Proxy != nil && p.Terminate == nil:

@@ -81,6 +81,8 @@ const (
 	BindingFailed
 	// ScopeMissing is a token without a scope that is needed (RFC 6750 section 3.1).
 	ScopeMissing
+	// GroupDenied is a request of a caller whose groups an ACL doesn't let through.
+	GroupDenied
 
 	// NoEndpoints is a request for a backend without an endpoint.
 	NoEndpoints
@@ -187,6 +189,8 @@ func (r Reason) claimWord() string {
 		return "binding_failed"
 	case ScopeMissing:
 		return "scope_missing"
+	case GroupDenied:
+		return "group_denied"
 	default:
 		return "internal"
 	}
@@ -201,7 +205,7 @@ func (r Reason) Status() int {
 		ConsumerUnknown, ConsumerSuspended, KeyUnknown, SignatureInvalid, TokenExpired, TokenNotYetValid,
 		LifetimeTooLong, TypeNotAllowed, AudienceMismatch, ClaimMissing, ClaimMismatch, BindingFailed:
 		return http.StatusUnauthorized
-	case InsecureTransport, ScopeMissing:
+	case InsecureTransport, ScopeMissing, GroupDenied:
 		return http.StatusForbidden
 	case NoRoute:
 		return http.StatusNotFound

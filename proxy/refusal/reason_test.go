@@ -43,6 +43,7 @@ func documented() map[string]int {
 		"claim_mismatch":        401,
 		"binding_failed":        401,
 		"scope_missing":         403,
+		"group_denied":          403,
 		"no_endpoints":          503,
 		"overloaded":            503,
 		"upstream_connect":      502,

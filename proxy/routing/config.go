@@ -38,6 +38,8 @@ type Pipeline struct {
 	Broken string
 	// JWT is the token policy, nil for a public Pipeline.
 	JWT *JWT
+	// ACLs must all let the caller through; there are none without JWT.
+	ACLs []ACL
 	// Exactly one of Proxy and Terminate is set, unless Broken.
 	Proxy     *Proxy
 	Terminate *Terminate
@@ -148,6 +150,14 @@ const (
 	// ModeOptional takes it as that of an anonymous caller.
 	ModeOptional
 )
+
+// ACL lets callers through by their groups. At least one of its lists is not empty.
+type ACL struct {
+	// AllowGroups are the groups of which a caller must be in one; empty means every caller.
+	AllowGroups []string
+	// DenyGroups are the groups of which a caller must be in none, whatever AllowGroups says.
+	DenyGroups []string
+}
 
 // LabelRequirement is one requirement of a label selector.
 type LabelRequirement struct {
