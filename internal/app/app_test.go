@@ -327,6 +327,34 @@ func TestServeFinishesWhatIsInFlight(t *testing.T) {
 	c.end(t)
 }
 
+// TestServeStartsWithWholeManifestsOnly: where a protected Pipeline is refused and there is no version of before, a
+// broader one that is public would take its requests.
+func TestServeStartsWithWholeManifestsOnly(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "upstream") }))
+	defer upstream.Close()
+	key, token := newKeyAndToken(t)
+	files := manifests(t, upstream.URL, key)
+	good := files["pipeline.yaml"]
+	files["pipeline.yaml"] = strings.Replace(good, "type: JWT", "type: JWTT", 1)
+	files["public.yaml"] = `
+apiVersion: ostiary.dev/v1alpha1
+kind: Pipeline
+metadata: {name: public}
+spec:
+  apiEndpoints: [{name: all, paths: [{type: PathPrefix, value: /}]}]
+  policies: [{name: backend, type: Proxy, proxy: {serviceEndpointRef: {name: api}}}]
+`
+	directory := newDirectory(t, files)
+	c := startCommand(t, append(listenAnywhere(), "serve", "--log-format=json", "--manifests="+directory)...)
+	c.screen.find(t, `(supported values: "JWT", "Proxy", "Terminate")`)
+	c.screen.find(t, `(nothing is served until no object is refused)`)
+
+	write(t, filepath.Join(directory, "pipeline.yaml"), good)
+	url := "http://" + c.screen.find(t, `ready: http +(\S+)`) + "/api"
+	wantStatus(t, url, token, http.StatusOK)
+	wantStatus(t, url, "", http.StatusUnauthorized)
+}
+
 // TestOwnListenersAreNoBackends: metrics, debug pages and profiles can't be reached through a route.
 func TestOwnListenersAreNoBackends(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "upstream") }))

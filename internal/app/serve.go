@@ -83,10 +83,13 @@ type follower struct {
 	log     *slog.Logger
 	live    func()
 
+	started bool // something was made live
 	printed []string
 }
 
-// reload never fails as a whole: what can't be read leaves the last good objects serving, and is told.
+// reload never fails as a whole: what can't be read leaves the last good objects serving, and is told. Before anything
+// serves there are no last good objects, and requests for a Pipeline that is refused could be taken by a broader one that
+// is public: then nothing is made live.
 func (f *follower) reload() {
 	began := time.Now()
 	world, findings, err := f.files.Load()
@@ -95,10 +98,16 @@ func (f *follower) reload() {
 		return
 	}
 	outcome := filesource.Check(world)
+	if !f.started && filesource.HasErrors(findings) {
+		f.printed = printChanges(f.streams.out, f.printed, findings, nil)
+		f.log.Error("nothing is served until no object is refused")
+		return
+	}
 	if err := f.applier.Apply(outcome); err != nil {
 		f.log.Error("make the manifests live; what is live stays", "error", err)
 		return
 	}
+	f.started = true
 	rows := conditionRows(outcome)
 	f.printed = printChanges(f.streams.out, f.printed, append(findings, outcome.Findings...), rows)
 	f.log.Info("manifests are live", "objects", world.Len(), "took", time.Since(began))
