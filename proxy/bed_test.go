@@ -211,7 +211,7 @@ func (b *bed) credential(t testing.TB) {
 			Key: key2("acme"), UID: "7a1c", Username: "acme", CustomID: "crm-4711",
 			Groups: []string{"partners", "gold"}, State: keyring.StateActive,
 		},
-		Keys: keys,
+		Keys: keyring.Keys(keys...),
 	})
 }
 

@@ -145,9 +145,48 @@ type JWTCredentialSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	Keys []CredentialKey `json:"keys"`
 
+	// revocation refuses tokens that were issued already: by their age, their IDs or their keys. It takes effect at once
+	// on every replica; the tokens are refused token_revoked. Absent: none are.
+	// +optional
+	Revocation *Revocation `json:"revocation,omitempty"`
+
+	// expirationTime ends the credential: from then on its tokens are refused credential_suspended, whatever their own
+	// exp says. Absent: the credential has no end.
+	// +optional
+	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
+
 	// suspend refuses the tokens of this credential, at once. Defaults to false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
+}
+
+// Revocation names tokens that are no longer good although their signatures verify. At least one field is set.
+//
+// +kubebuilder:validation:MinProperties=1
+type Revocation struct {
+	// issuedBefore refuses every token that was issued before that time, by its iat (RFC 7519 section 4.1.6), and every
+	// token without an iat.
+	// +optional
+	IssuedBefore *metav1.Time `json:"issuedBefore,omitempty"`
+
+	// tokenIDs refuse the tokens that carry one of them as jti (RFC 7519 section 4.1.7). An ID can be taken out once its
+	// token has expired. At most 1024 items of 1 to 256 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	TokenIDs []string `json:"tokenIDs,omitempty"`
+
+	// keyIDs refuse the tokens of these keys, wherever the keys come from. Each is a kid or an RFC 7638 thumbprint. At most
+	// 64 items of 1 to 253 visible ASCII characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!-~]+$')",message="must be visible ASCII characters without spaces: a kid as in the token's header, or a thumbprint"
+	KeyIDs []string `json:"keyIDs,omitempty"`
 }
 
 // KeyFormat is the way a key is written.
@@ -173,8 +212,26 @@ const (
 	KeyFormatOctets KeyFormat = "Octets"
 )
 
+// KeyState says what a key is for.
+//
+// +kubebuilder:validation:Enum=Active;Retiring;Revoked
+type KeyState string
+
+const (
+	// KeyStateActive is a key that tokens are signed with, or will be.
+	KeyStateActive KeyState = "Active"
+
+	// KeyStateRetiring is a key that nothing should be signed with any more. It verifies as before: set Revoked, notAfter
+	// or take the key away to end it.
+	KeyStateRetiring KeyState = "Retiring"
+
+	// KeyStateRevoked is a key whose tokens are refused, at once.
+	KeyStateRevoked KeyState = "Revoked"
+)
+
 // CredentialKey is one source of keys.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.notBefore) || !has(self.notAfter) || self.notBefore < self.notAfter",message="notAfter must be later than notBefore",fieldPath=".notAfter"
 // +kubebuilder:validation:XValidation:rule="!has(self.kid) || !has(self.format) || self.format != 'JWKS'",message="kid can't be set with format JWKS, whose members carry their own: remove kid, or choose the format JWK",fieldPath=".kid"
 type CredentialKey struct {
 	// name tells the keys of the credential apart, in messages and in updates. 1 to 63 characters.
@@ -201,6 +258,21 @@ type CredentialKey struct {
 	// format is the way the key is written: Auto, JWKS, JWK, PEM or Octets. Defaults to Auto.
 	// +optional
 	Format KeyFormat `json:"format,omitempty"`
+
+	// notBefore is when the key begins to verify tokens, by the replicas' own clocks. Before that it is as if it weren't
+	// there, so that it can be put in place long before. Absent: at once.
+	// +optional
+	NotBefore *metav1.Time `json:"notBefore,omitempty"`
+
+	// notAfter is when the key stops verifying tokens, by the replicas' own clocks; at that very moment it no longer does.
+	// Absent: never.
+	// +optional
+	NotAfter *metav1.Time `json:"notAfter,omitempty"`
+
+	// state is what the key is for: Active, Retiring or Revoked. The tokens of a Revoked key are refused, at once, also
+	// where another item of keys holds the same key. Defaults to Active.
+	// +optional
+	State KeyState `json:"state,omitempty"`
 }
 
 // JWTCredentialStatus is what the controller observed.

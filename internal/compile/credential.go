@@ -42,7 +42,9 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 	d.check()
 	d.checkKeyID(in.SameKeyID)
 	consumer := d.resolveConsumer(&in)
-	keys := d.resolveKeys(in.Secrets)
+	found := d.resolveKeys(in.Secrets)
+	revocation := newRevocation(&c.Spec, found)
+	keys := usableKeys(found)
 
 	v := Verdict{UID: c.UID, Generation: c.Generation, Serving: ServingAll, Conditions: []Condition{
 		acceptedCondition(d.invalid, "the JWTCredential is valid", d.notes),
@@ -64,6 +66,9 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 		State:     newState(c.Spec.Suspend),
 		Consumer:  consumer,
 		Keys:      keys,
+
+		NotAfter:   moment(c.Spec.ExpirationTime),
+		Revocation: revocation,
 	}, v
 }
 
@@ -109,6 +114,9 @@ func (d *credentialDraft) check() {
 	}
 	if len(spec.Keys) == 0 {
 		d.invalid.invalid("spec.keys: state at least one")
+	}
+	if end := spec.ExpirationTime; end != nil {
+		d.notes = append(d.notes, "spec.expirationTime: its tokens are refused credential_suspended from "+describeTime(end)+" on")
 	}
 	if isSuspended(spec.Suspend) {
 		d.notes = append(d.notes, "spec.suspend is true: its tokens are refused credential_suspended")
@@ -159,20 +167,59 @@ func (d *credentialDraft) resolveConsumer(in *CredentialInput) *keyring.Consumer
 	return newConsumer(c)
 }
 
-// resolveKeys reads the keys, each by itself, in the order of spec.keys. The same key under the same name counts once.
-func (d *credentialDraft) resolveKeys(secrets map[routing.ObjectKey]Secret) []*jose.Key {
-	var keys []*jose.Key
+// foundKey is a key that could be read.
+type foundKey struct {
+	keyring.Key
+
+	// source is the index in spec.keys.
+	source  int
+	revoked bool
+}
+
+// resolveKeys reads the keys, each by itself, in the order of spec.keys. The same key under the same name and with the
+// same bounds counts once.
+func (d *credentialDraft) resolveKeys(secrets map[routing.ObjectKey]Secret) []foundKey {
+	var found []foundKey
 	for i := range d.object.Spec.Keys {
-		for _, key := range d.resolveKey(i, secrets) {
-			if !slices.ContainsFunc(keys, func(known *jose.Key) bool { return known.Equal(*key) }) {
-				keys = append(keys, key)
+		source := &d.object.Spec.Keys[i]
+		state := d.resolveSource(i)
+		for _, key := range d.resolveKey(i, state, secrets) {
+			fresh := foundKey{
+				Key:     keyring.Key{Key: key, NotBefore: moment(source.NotBefore), NotAfter: moment(source.NotAfter)},
+				source:  i,
+				revoked: state == v1alpha1.KeyStateRevoked,
+			}
+			if !slices.ContainsFunc(found, func(known foundKey) bool { return known.Same(fresh.Key) && known.revoked == fresh.revoked }) {
+				found = append(found, fresh)
 			}
 		}
 	}
-	return keys
+	d.revoke(found)
+	return found
 }
 
-func (d *credentialDraft) resolveKey(i int, secrets map[routing.ObjectKey]Secret) []*jose.Key {
+// resolveSource checks what is said of a key, and notes what bounds it.
+func (d *credentialDraft) resolveSource(i int) v1alpha1.KeyState {
+	source := &d.object.Spec.Keys[i]
+	field := fmt.Sprintf("spec.keys[%d]", i)
+	if source.NotBefore != nil && source.NotAfter != nil && !source.NotBefore.Before(source.NotAfter) {
+		d.invalid.invalid("%s.notAfter: is not later than notBefore; write a later time", field)
+	}
+	state := choose(&d.invalid, field+".state", source.State,
+		choice[v1alpha1.KeyState, v1alpha1.KeyState]{v1alpha1.KeyStateActive, v1alpha1.KeyStateActive},
+		choice[v1alpha1.KeyState, v1alpha1.KeyState]{v1alpha1.KeyStateRetiring, v1alpha1.KeyStateRetiring},
+		choice[v1alpha1.KeyState, v1alpha1.KeyState]{v1alpha1.KeyStateRevoked, v1alpha1.KeyStateRevoked},
+	)
+	if state == v1alpha1.KeyStateRetiring {
+		d.keyNotes = append(d.keyNotes, field+" is retiring: it verifies still")
+	}
+	if bounds := describeBounds(source); bounds != "" && state != v1alpha1.KeyStateRevoked {
+		d.keyNotes = append(d.keyNotes, field+" verifies "+bounds)
+	}
+	return state
+}
+
+func (d *credentialDraft) resolveKey(i int, state v1alpha1.KeyState, secrets map[routing.ObjectKey]Secret) []*jose.Key {
 	source := &d.object.Spec.Keys[i]
 	field := fmt.Sprintf("spec.keys[%d]", i)
 	known := len(d.invalid)
@@ -184,23 +231,20 @@ func (d *credentialDraft) resolveKey(i int, secrets map[routing.ObjectKey]Secret
 		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatOctets, jose.FormatOctets},
 	)
 	ref := &source.SecretKeyRef
-	secret, ok := secrets[routing.ObjectKey{Namespace: d.object.Namespace, Name: ref.Name}]
-	if !ok {
-		d.unresolved.add(v1alpha1.ReasonSecretNotFound,
-			"%s.secretKeyRef.name: Secret %s not found in namespace %s; create it or correct the name",
-			field, quote(ref.Name), quote(d.object.Namespace))
-		return nil
-	}
-	data := secret.Data[ref.Key]
-	if len(data) == 0 {
-		d.unresolved.add(v1alpha1.ReasonKeyNotFound, "%s.secretKeyRef.key: Secret %s has no entry %s; add it or correct the key",
-			field, quote(ref.Name), quote(ref.Key))
+	data, problem := d.secretEntry(field, ref, secrets)
+	if problem != nil {
+		if state != v1alpha1.KeyStateRevoked { // a key that was revoked may be gone altogether
+			d.unresolved = append(d.unresolved, *problem)
+		}
 		return nil
 	}
 	if len(d.invalid) > known || len(d.algorithms) == 0 {
 		return nil
 	}
 	keys, refused, notes := jose.Parse(data, jose.Options{Format: keyFormat, KID: source.KID, Algorithms: d.algorithms})
+	if state == v1alpha1.KeyStateRevoked {
+		return keys
+	}
 	at := format("%s (%s of Secret %s)", field, quote(ref.Key), quote(ref.Name))
 	for _, p := range refused {
 		d.unusable.add(keyReason(p.Kind), "%s: %s", at, p.Message)
@@ -209,6 +253,25 @@ func (d *credentialDraft) resolveKey(i int, secrets map[routing.ObjectKey]Secret
 		d.keyNotes = append(d.keyNotes, format("%s: %s", at, note))
 	}
 	return keys
+}
+
+// secretEntry finds what a reference leads to.
+func (d *credentialDraft) secretEntry(field string, ref *v1alpha1.SecretKeyReference, secrets map[routing.ObjectKey]Secret) (SecretBytes, *problem) {
+	var p problems
+	secret, ok := secrets[routing.ObjectKey{Namespace: d.object.Namespace, Name: ref.Name}]
+	if !ok {
+		p.add(v1alpha1.ReasonSecretNotFound,
+			"%s.secretKeyRef.name: Secret %s not found in namespace %s; create it or correct the name",
+			field, quote(ref.Name), quote(d.object.Namespace))
+		return nil, &p[0]
+	}
+	data := secret.Data[ref.Key]
+	if len(data) == 0 {
+		p.add(v1alpha1.ReasonKeyNotFound, "%s.secretKeyRef.key: Secret %s has no entry %s; add it or correct the key",
+			field, quote(ref.Name), quote(ref.Key))
+		return nil, &p[0]
+	}
+	return data, nil
 }
 
 func keyReason(kind jose.Kind) v1alpha1.Reason {
@@ -225,7 +288,7 @@ func keyReason(kind jose.Kind) v1alpha1.Reason {
 }
 
 // keysReady is True as soon as one key verifies; the message then names those that don't.
-func (d *credentialDraft) keysReady(keys []*jose.Key) Condition {
+func (d *credentialDraft) keysReady(keys []keyring.Key) Condition {
 	tell := slices.Concat(d.unusable.texts(), d.keyNotes)
 	if len(keys) > 0 {
 		return Condition{

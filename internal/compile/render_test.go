@@ -3,7 +3,9 @@ package compile_test
 import (
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +13,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/ostiary/ostiary/internal/compile"
-	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -52,8 +53,21 @@ func view(v reflect.Value) any {
 		return value.String()
 	case time.Time:
 		return nonEmpty(value.IsZero(), value.UTC().Format(time.RFC3339))
-	case *jose.Key:
-		return fmt.Sprintf("kid %q for %v", value.KID(), value.Algorithms())
+	case keyring.Names:
+		return nonEmpty(len(value) == 0, slices.Sorted(maps.Keys(value)))
+	case keyring.Revocation:
+		if reflect.DeepEqual(value, keyring.Revocation{}) {
+			return nil
+		}
+	case keyring.Key:
+		shown := fmt.Sprintf("kid %q for %v", value.KID(), value.Algorithms())
+		if !value.NotBefore.IsZero() {
+			shown += " from " + value.NotBefore.UTC().Format(time.RFC3339)
+		}
+		if !value.NotAfter.IsZero() {
+			shown += " until " + value.NotAfter.UTC().Format(time.RFC3339)
+		}
+		return shown
 	case routing.PrivateKeyPEM:
 		return nonEmpty(len(value) == 0, "a private key")
 	case []byte:

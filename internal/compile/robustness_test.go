@@ -14,7 +14,7 @@ import (
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
-	"github.com/ostiary/ostiary/proxy/jose"
+	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -103,7 +103,7 @@ func TestDamagedSecretsYieldNoOtherKeys(t *testing.T) {
 				}
 				for _, key := range entry.Keys {
 					// A set's key may change its name; what it verifies stays the same.
-					if !slices.ContainsFunc(intact.Keys, func(k *jose.Key) bool { return k.Thumbprint() == key.Thumbprint() }) {
+					if !slices.ContainsFunc(intact.Keys, func(k keyring.Key) bool { return k.Thumbprint() == key.Thumbprint() }) {
 						t.Fatalf("the key %q was not there before", key.KID())
 					}
 				}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
-	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -168,7 +167,7 @@ func (a *Applier) Apply(o Outcome) error {
 
 // sameEntry reports whether two entries say the same, so that what is known of the older one's tokens stays true.
 func sameEntry(a, b *keyring.Entry) bool {
-	if !slices.EqualFunc(a.Keys, b.Keys, func(x, y *jose.Key) bool { return x.Equal(*y) }) {
+	if !slices.EqualFunc(a.Keys, b.Keys, keyring.Key.Same) {
 		return false
 	}
 	x, y := *a, *b

@@ -174,6 +174,15 @@ func TestApply(t *testing.T) {
 			want: []string{"set credential acme [other]", "publish 1 pipelines"},
 		},
 		{
+			name: "a new window is a change",
+			manifests: []string{
+				strings.Replace(servicesYAML, "8080", "8081", 1), consumerYAML,
+				strings.Replace(strings.Replace(credentialYAML, "[orders]", "[other]", 1), "- name: current\n", "- name: current\n    notAfter: \"2030-01-01T00:00:00Z\"\n", 1),
+				strings.Replace(secretYAML, "Zk3v", "Ab9z", 1),
+			},
+			want: []string{"set credential acme [other]", "publish 1 pipelines"},
+		},
+		{
 			name: "revocations come first, unused endpoints go last", manifests: []string{pipelineYAML},
 			want: []string{"delete credential acme", "publish 1 pipelines", "delete endpoints orders"},
 		},

@@ -136,6 +136,18 @@ func (k Key) Equal(other Key) bool {
 	return subtle.ConstantTimeCompare(mine, theirs) == 1
 }
 
+// SameMaterial says whether both verify the same signatures, whatever their names and algorithms. HMAC secrets are
+// compared in constant time.
+func (k Key) SameMaterial(other Key) bool {
+	a, b := k.known(), other.known()
+	mine, isSecret := a.public.([]byte)
+	theirs, alsoSecret := b.public.([]byte)
+	if isSecret || alsoSecret {
+		return isSecret && alsoSecret && subtle.ConstantTimeCompare(mine, theirs) == 1
+	}
+	return a.thumbprint != "" && a.thumbprint == b.thumbprint
+}
+
 const redacted = "[redacted]"
 
 // String implements fmt.Stringer and tells nothing.

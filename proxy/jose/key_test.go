@@ -90,6 +90,29 @@ func TestVerifyEveryAlgorithm(t *testing.T) {
 	}
 }
 
+func TestSameMaterial(t *testing.T) {
+	k := keysOf(t)
+	public, octets := spki(t, k.p256.Public()), string(secret(32))
+	key, hmac := mustParse(t, public, algorithms(ES256)), mustParse(t, octets, algorithms(HS256))
+	named := Options{KID: "named", Algorithms: []Algorithm{ES256}}
+	for name, tc := range map[string]struct {
+		a, b *Key
+		want bool
+	}{
+		"one key under two names": {key, mustParse(t, public, named), true},
+		"two keys":                {key, mustParse(t, spki(t, k.ed.Public()), algorithms(EdDSA)), false},
+		"two secrets":             {hmac, mustParse(t, string(secret(33)), algorithms(HS256)), false},
+		"one secret":              {hmac, mustParse(t, octets, Options{KID: "named", Algorithms: []Algorithm{HS256}}), true},
+		"a key and a secret":      {key, hmac, false},
+		"a secret and a key":      {hmac, key, false},
+		"no keys":                 {&Key{}, &Key{}, false},
+	} {
+		if got := tc.a.SameMaterial(*tc.b); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+}
+
 func TestPSSWithAnotherSaltLengthIsRefused(t *testing.T) {
 	k := keysOf(t)
 	key := mustParse(t, spki(t, k.rsa.Public()), algorithms(PS256))

@@ -38,11 +38,11 @@ func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 	case err != nil:
 		return Allowed{}, refuse(refusal.TokenMalformed)
 	}
-	entry, refused := p.credential(&unverified)
+	entry, refused := p.credential(&unverified, now)
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	verified, refused := verify(&unverified, entry)
+	verified, refused := verify(&unverified, entry, now)
 	if refused != nil {
 		return Allowed{}, refused
 	}
@@ -62,7 +62,7 @@ func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 }
 
 // credential finds the credential that a token names, and whether it may be used.
-func (p *Policy) credential(u *token.Unverified) (*keyring.Entry, *Refused) {
+func (p *Policy) credential(u *token.Unverified, now time.Time) (*keyring.Entry, *Refused) {
 	var entry *keyring.Entry
 	if p.lookup == routing.LookupKID {
 		entry = p.byKID(u)
@@ -78,7 +78,7 @@ func (p *Policy) credential(u *token.Unverified) (*keyring.Entry, *Refused) {
 	switch {
 	case entry == nil:
 		return nil, refuse(refusal.CredentialUnknown)
-	case entry.State != keyring.StateActive:
+	case entry.State != keyring.StateActive, entry.Ended(now):
 		return nil, refuse(refusal.CredentialSuspended)
 	case entry.Consumer == nil:
 		return nil, refuse(refusal.ConsumerUnknown)
@@ -103,21 +103,24 @@ func (p *Policy) byKID(u *token.Unverified) *keyring.Entry {
 }
 
 // verify checks the signature with the key that the token names among the credential's, or with each that permits the
-// token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused.
-func verify(u *token.Unverified, entry *keyring.Entry) (token.Verified, *Refused) {
+// token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused. A key
+// outside of its window is not known.
+func verify(u *token.Unverified, entry *keyring.Entry, now time.Time) (token.Verified, *Refused) {
 	kid, named := u.KID()
 	known := false
 	trials := make([]*jose.Key, 0, 4)
 	for _, key := range entry.Keys {
-		if named && (kid == "" || key.KID() != kid) {
+		if named && (kid == "" || key.KID() != kid) || !key.VerifiesAt(now) {
 			continue
 		}
 		known = true
 		if key.Permits(u.Algorithm()) {
-			trials = append(trials, key)
+			trials = append(trials, key.Key)
 		}
 	}
 	switch {
+	case named && entry.Revocation.KeyIDs.Has(kid):
+		return token.Verified{}, refuse(refusal.TokenRevoked)
 	case !known || len(trials) > maxTrials:
 		return token.Verified{}, refuse(refusal.KeyUnknown)
 	case len(trials) == 0:
@@ -134,6 +137,8 @@ func verify(u *token.Unverified, entry *keyring.Entry) (token.Verified, *Refused
 // judge compares the claims of a verified token with what the policy and the credential ask for.
 func (p *Policy) judge(v *token.Verified, c *token.Claims, entry *keyring.Entry, now time.Time) *Refused {
 	switch {
+	case entry.Revocation.Covers(c.ID, c.IssuedAt):
+		return refuse(refusal.TokenRevoked)
 	case entry.Issuer != "" && (c.Issuer == nil || *c.Issuer != entry.Issuer):
 		return refuse(refusal.IssuerUnknown)
 	case c.Expires.IsZero() && p.expiration == routing.ExpirationRequired:

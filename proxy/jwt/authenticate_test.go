@@ -210,7 +210,7 @@ func TestLookup(t *testing.T) {
 	carol := w.acme
 	carol.Key.Name, carol.KeyID, carol.Created = "carol", "carol", time.Unix(300, 0)
 	carol.Labels = map[string]string{"tier": "internal"}
-	carol.Keys = []*jose.Key{parseKey(t, spki(t, w.old.Public()), "new", jose.RS256)}
+	carol.Keys = keyring.Keys(parseKey(t, spki(t, w.old.Public()), "new", jose.RS256))
 	w.set(&carol)
 	byKID := func(cfg *routing.JWT) { cfg.Lookup = routing.Lookup{Type: routing.LookupKID, Name: "kid"} }
 	byClaim := func(name string) func(*routing.JWT) {
@@ -274,7 +274,7 @@ func TestTooManyKeysNeedAKID(t *testing.T) {
 	key := w.acme.Keys[1]
 	w.acme.Keys = w.acme.Keys[:1]
 	for len(w.acme.Keys) < maxTrials {
-		w.acme.Keys = append([]*jose.Key{key}, w.acme.Keys...)
+		w.acme.Keys = append([]keyring.Key{key}, w.acme.Keys...)
 	}
 	w.set(&w.acme)
 	p := w.policy(t, nil)

@@ -18,14 +18,14 @@ func BenchmarkAuthenticate(b *testing.B) {
 			key := w.acme.Keys[0]
 			switch a {
 			case jose.HS256:
-				key = parseKey(b, w.bobSecret, "new", a)
+				key = keyring.Key{Key: parseKey(b, w.bobSecret, "new", a)}
 			case jose.EdDSA:
-				key = parseKey(b, spki(b, w.ed.Public()), "new", a)
+				key = keyring.Key{Key: parseKey(b, spki(b, w.ed.Public()), "new", a)}
 			default:
 			}
 			w.set(&keyring.Entry{
 				Key: routing.ObjectKey{Namespace: "shop", Name: "bench"}, KeyID: "bench", State: keyring.StateActive,
-				Consumer: w.acme.Consumer, Keys: []*jose.Key{key},
+				Consumer: w.acme.Consumer, Keys: []keyring.Key{key},
 			})
 			h := bearer(mint(b, string(a), keys[a], map[string]any{"kid": "new"}, jwt.MapClaims{
 				"sub": "bench", "aud": "orders-api", "exp": now().Unix() + 300, "iat": now().Unix(), "scope": "orders.read orders.write",

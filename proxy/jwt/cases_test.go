@@ -195,7 +195,7 @@ func caseRing(t *testing.T, credentials []caseCredential, names []string) *keyri
 				Username: c.Consumer,
 				State:    keyring.StateActive,
 			},
-			Keys: keys,
+			Keys: keyring.Keys(keys...),
 		})
 	}
 	return ring

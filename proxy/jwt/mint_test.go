@@ -68,15 +68,15 @@ func newWorld(t testing.TB) *world {
 	w.acme = keyring.Entry{
 		Key: routing.ObjectKey{Namespace: "shop", Name: "acme-orders"}, Created: time.Unix(100, 0), KeyID: "acme",
 		Labels: map[string]string{"tier": "partner"}, State: keyring.StateActive, Consumer: &w.acmeConsumer,
-		Keys: []*jose.Key{
+		Keys: keyring.Keys(
 			parseKey(t, w.newPEM, "new", jose.RS256),
 			parseKey(t, spki(t, w.old.Public()), "old", jose.RS256),
-		},
+		),
 	}
 	w.bob = keyring.Entry{
 		Key: routing.ObjectKey{Namespace: "shop", Name: "bob"}, Created: time.Unix(200, 0), KeyID: "bob", State: keyring.StateActive,
 		Consumer: &keyring.Consumer{Key: routing.ObjectKey{Namespace: "shop", Name: "bob"}, Username: "bob", State: keyring.StateActive},
-		Keys:     []*jose.Key{parseKey(t, w.bobSecret, "", jose.HS256)},
+		Keys:     keyring.Keys(parseKey(t, w.bobSecret, "", jose.HS256)),
 	}
 	w.set(&w.acme)
 	w.set(&w.bob)

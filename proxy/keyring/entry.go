@@ -3,7 +3,6 @@ package keyring
 import (
 	"time"
 
-	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -27,9 +26,16 @@ type Entry struct {
 	State State
 	// Consumer that the credential belongs to; nil when it does not exist.
 	Consumer *Consumer
-	// Keys that verify, none of them unusable.
-	Keys []*jose.Key
+	// Keys that verify, each in its own window, none of them unusable and none of them revoked.
+	Keys []Key
+	// NotAfter ends the credential: none of its tokens is good from then on. Zero: it has no end.
+	NotAfter time.Time
+	// Revocation names tokens that are no longer good.
+	Revocation Revocation
 }
+
+// Ended reports whether the credential is past its end.
+func (e *Entry) Ended(now time.Time) bool { return !e.NotAfter.IsZero() && !now.Before(e.NotAfter) }
 
 // State says whether a credential or consumer may be used.
 type State uint8

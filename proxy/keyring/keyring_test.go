@@ -39,7 +39,7 @@ func credential(t testing.TB, name, keyID string, created int64, kids ...string)
 		Created: time.Unix(created, 0),
 	}
 	for _, kid := range kids {
-		e.Keys = append(e.Keys, newKey(t, kid))
+		e.Keys = append(e.Keys, Key{Key: newKey(t, kid)})
 	}
 	return e
 }
@@ -261,5 +261,23 @@ func TestReadersNeverMissACredential(t *testing.T) {
 	readers.Wait()
 	if ring.Len() != 1 {
 		t.Errorf("%d credentials are left, want 1", ring.Len())
+	}
+}
+
+func TestSameTellsBounds(t *testing.T) {
+	at := time.Unix(100, 0)
+	key := Key{Key: newKey(t, "k"), NotBefore: at, NotAfter: at.Add(time.Hour)}
+	for name, tc := range map[string]struct {
+		other Key
+		want  bool
+	}{
+		"the same":             {Key{Key: newKey(t, "k"), NotBefore: at.UTC(), NotAfter: at.Add(time.Hour)}, true},
+		"another name":         {Key{Key: newKey(t, "l"), NotBefore: at, NotAfter: at.Add(time.Hour)}, false},
+		"an earlier beginning": {Key{Key: newKey(t, "k"), NotAfter: at.Add(time.Hour)}, false},
+		"a later end":          {Key{Key: newKey(t, "k"), NotBefore: at}, false},
+	} {
+		if got := key.Same(tc.other); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
 	}
 }

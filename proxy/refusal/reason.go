@@ -53,14 +53,17 @@ const (
 	IssuerUnknown
 	// CredentialUnknown is a token that names no credential, or one that the policy does not select.
 	CredentialUnknown
-	// CredentialSuspended is a token of a suspended credential.
+	// CredentialSuspended is a token of a credential that is suspended, or past its end.
 	CredentialSuspended
 	// ConsumerUnknown is a token of a credential whose consumer does not exist.
 	ConsumerUnknown
 	// ConsumerSuspended is a token of a suspended consumer.
 	ConsumerSuspended
-	// KeyUnknown is a token that names a key the credential does not have, or whose credential has no usable key.
+	// KeyUnknown is a token that names a key the credential does not have at this time, or whose credential has no usable
+	// key.
 	KeyUnknown
+	// TokenRevoked is a token that was revoked by its age, its ID or its key.
+	TokenRevoked
 	// SignatureInvalid is a token whose signature does not verify.
 	SignatureInvalid
 	// TokenExpired is a token at or after its exp; it is said of verified tokens alone.
@@ -161,6 +164,8 @@ func (r Reason) tokenWord() string {
 		return "consumer_suspended"
 	case KeyUnknown:
 		return "key_unknown"
+	case TokenRevoked:
+		return "token_revoked"
 	case SignatureInvalid:
 		return "signature_invalid"
 	default:
@@ -202,7 +207,7 @@ func (r Reason) Status() int {
 	case RequestMalformed, PathAmbiguous, TokenAmbiguous:
 		return http.StatusBadRequest
 	case TokenMissing, TokenMalformed, AlgorithmNotAllowed, IssuerUnknown, CredentialUnknown, CredentialSuspended,
-		ConsumerUnknown, ConsumerSuspended, KeyUnknown, SignatureInvalid, TokenExpired, TokenNotYetValid,
+		ConsumerUnknown, ConsumerSuspended, KeyUnknown, TokenRevoked, SignatureInvalid, TokenExpired, TokenNotYetValid,
 		LifetimeTooLong, TypeNotAllowed, AudienceMismatch, ClaimMissing, ClaimMismatch, BindingFailed:
 		return http.StatusUnauthorized
 	case InsecureTransport, ScopeMissing, GroupDenied:

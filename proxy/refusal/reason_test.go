@@ -33,6 +33,7 @@ func documented() map[string]int {
 		"consumer_unknown":      401,
 		"consumer_suspended":    401,
 		"key_unknown":           401,
+		"token_revoked":         401,
 		"signature_invalid":     401,
 		"token_expired":         401,
 		"token_not_yet_valid":   401,

@@ -17,6 +17,8 @@ type Claims struct {
 	Expires   time.Time
 	NotBefore time.Time
 	IssuedAt  time.Time
+	// ID is jti, which names the token among its issuer's; nil too where it is no string, so that it names nothing.
+	ID *string
 	// Scopes are those of scope (RFC 8693 section 4.2), else of scp, which identity providers use for the same.
 	Scopes []string
 	// Bound says that there is a confirmation claim (cnf, RFC 7800), whatever its value.
@@ -32,6 +34,7 @@ func (v Verified) Claims() (Claims, error) {
 		Expires:   r.date("exp"),
 		NotBefore: r.date("nbf"),
 		IssuedAt:  r.date("iat"),
+		ID:        v.id(),
 		Scopes:    r.scopes(),
 		Bound:     v.payload.Has("cnf"),
 	}
@@ -40,6 +43,15 @@ func (v Verified) Claims() (Claims, error) {
 		return Claims{}, ErrMalformed
 	}
 	return c, nil
+}
+
+// id reads jti, of which nothing depends where no token is revoked by its ID.
+func (v Verified) id() *string {
+	value, _ := v.payload.Get("jti")
+	if s, ok := value.Text(); ok {
+		return &s
+	}
+	return nil
 }
 
 // reader reads claims until all are read, and remembers whether one was malformed.

@@ -40,7 +40,7 @@ func compact(t *testing.T, header, payload string) string {
 }
 
 func TestClaimsNeedASignature(t *testing.T) {
-	u, err := Parse(compact(t, `{"alg":"HS256","kid":"k"}`, `{"sub":"acme","iss":"https://a.example","scope":"x y","aud":["a","b"],"exp":2.5,"nbf":1,"iat":0,"cnf":{}}`), "sub")
+	u, err := Parse(compact(t, `{"alg":"HS256","kid":"k"}`, `{"sub":"acme","iss":"https://a.example","scope":"x y","aud":["a","b"],"exp":2.5,"nbf":1,"iat":0,"jti":"t-1","cnf":{}}`), "sub")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +68,10 @@ func TestClaimsNeedASignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuer := "https://a.example"
+	issuer, id := "https://a.example", "t-1"
 	want := Claims{
 		Issuer: &issuer, Audience: []string{"a", "b"}, Expires: time.Unix(2, 5e8), NotBefore: time.Unix(1, 0), IssuedAt: time.Unix(0, 0),
-		Scopes: []string{"x", "y"}, Bound: true,
+		ID: &id, Scopes: []string{"x", "y"}, Bound: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("claims (-want +got):\n%s", diff)
