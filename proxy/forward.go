@@ -49,6 +49,9 @@ func (x *exchange) forward() {
 	defer cancel()
 	informational := &informational{x: x}
 	out := x.outgoing(informational.trace(ctx))
+	if x.body != nil && x.r.ProtoMajor == 1 && len(x.r.Header["Expect"]) > 0 {
+		x.body.proceed = informational.proceed
+	}
 	resp, endpoint, err := x.verdict.Pass.RoundTrip(out)
 	informational.end()
 	x.endpoint = endpoint
@@ -135,6 +138,8 @@ type clientBody struct {
 	from    *http.Request
 	// to gets the trailer fields that were announced and are allowed, once the body was read.
 	to http.Header
+	// proceed asks the client for the body, before it is read for the first time; nil where the client does not wait.
+	proceed func()
 
 	reading sync.Mutex // held while reading; whole is changed under both
 	mu      sync.Mutex
@@ -144,6 +149,10 @@ type clientBody struct {
 
 // Read reads from the client.
 func (b *clientBody) Read(p []byte) (int, error) {
+	if b.proceed != nil {
+		b.proceed()
+		b.proceed = nil
+	}
 	b.reading.Lock()
 	defer b.reading.Unlock()
 	if !b.deadline(time.Now().Add(stallTimeout)) {
@@ -212,7 +221,7 @@ func trailerAllowed(name string) bool {
 	return !isHopByHop(name) && !isReplaced(name) && !gate.IsIdentityHeader(name) && isPlainName(name)
 }
 
-// informational passes 1xx responses on (RFC 9110 section 15.2), all but 100, which the server sends when the body is
+// informational passes 1xx responses on (RFC 9110 section 15.2), all but 100, which the client gets when the body is
 // first read.
 type informational struct {
 	x     *exchange
@@ -240,6 +249,18 @@ func (i *informational) got(code int, header textproto.MIMEHeader) error {
 	i.x.w.WriteHeader(code)
 	clear(to)
 	return nil
+}
+
+// proceed sends 100 Continue. On HTTP/1.1 net/http would send it from the goroutine that reads the body, into whatever
+// response is passed on at that moment; it does not send it a second time.
+func (i *informational) proceed() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.over {
+		return // the final response is on its way, which net/http keeps apart from its own 100
+	}
+	i.x.extendWrite()
+	i.x.w.WriteHeader(http.StatusContinue)
 }
 
 // end keeps late 1xx responses from meeting the final one.
