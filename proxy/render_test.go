@@ -18,7 +18,7 @@ func TestGRPCStatus(t *testing.T) {
 		refusal.Internal: 13, refusal.RequestMalformed: 3, refusal.PathAmbiguous: 3, refusal.TargetTooLarge: 3,
 		refusal.HeadTooLarge: 8, refusal.BodyTooLarge: 8, refusal.TokenTooLarge: 8, refusal.Misdirected: 14, refusal.NoRoute: 12,
 		refusal.MethodNotAllowed: 12, refusal.InsecureTransport: 7, refusal.PipelineNotReady: 14, refusal.TokenAmbiguous: 3,
-		refusal.ScopeMissing: 7, refusal.NoEndpoints: 14, refusal.Overloaded: 14, refusal.UpstreamConnect: 14,
+		refusal.ScopeMissing: 7, refusal.GroupDenied: 7, refusal.NoEndpoints: 14, refusal.Overloaded: 14, refusal.UpstreamConnect: 14,
 		refusal.UpstreamProtocol: 14, refusal.UpstreamTimeout: 4,
 	}
 	for reason := range refusal.All() {
@@ -29,6 +29,13 @@ func TestGRPCStatus(t *testing.T) {
 		if got := grpcStatus(reason.Status()); got != code {
 			t.Errorf("%s: gRPC status %d, want %d", reason, got, code)
 		}
+	}
+}
+
+// TestChallengeOfGroupDenied: no other token of this caller would do, so that none is asked for.
+func TestChallengeOfGroupDenied(t *testing.T) {
+	if got := challengeOf(gate.Refusal{Reason: refusal.GroupDenied, Realm: "orders"}); got != "" {
+		t.Errorf("challenge %q, want none", got)
 	}
 }
 
