@@ -347,12 +347,21 @@ spec:
 	directory := newDirectory(t, files)
 	c := startCommand(t, append(listenAnywhere(), "serve", "--log-format=json", "--manifests="+directory)...)
 	c.screen.find(t, `(supported values: "JWT", "Proxy", "Terminate")`)
-	c.screen.find(t, `(nothing is served until no object is refused)`)
+	c.screen.find(t, `(nothing is served until no Pipeline)`)
 
 	write(t, filepath.Join(directory, "pipeline.yaml"), good)
 	url := "http://" + c.screen.find(t, `ready: http +(\S+)`) + "/api"
 	wantStatus(t, url, token, http.StatusOK)
 	wantStatus(t, url, "", http.StatusUnauthorized)
+}
+
+// TestServeStartsWithoutWhatOnlyLetsIn: a refused Consumer lets nobody in, so the rest may start.
+func TestServeStartsWithoutWhatOnlyLetsIn(t *testing.T) {
+	key, token := newKeyAndToken(t)
+	files := manifests(t, "http://127.0.0.1:1", key)
+	files["consumer.yaml"] = strings.Replace(files["consumer.yaml"], "algorithms: [ES256]", "algorithms: [none]", 1)
+	c := startCommand(t, append(listenAnywhere(), "serve", "--manifests="+newDirectory(t, files))...)
+	wantStatus(t, "http://"+c.screen.find(t, `ready: http +(\S+)`)+"/api", token, http.StatusUnauthorized)
 }
 
 // TestOwnListenersAreNoBackends: metrics, debug pages and profiles can't be reached through a route.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,7 +90,7 @@ type follower struct {
 
 // reload never fails as a whole: what can't be read leaves the last good objects serving, and is told. Before anything
 // serves there are no last good objects, and requests for a Pipeline that is refused could be taken by a broader one that
-// is public: then nothing is made live.
+// is public: then nothing is made live (see opensWithout).
 func (f *follower) reload() {
 	began := time.Now()
 	world, findings, err := f.files.Load()
@@ -98,9 +99,9 @@ func (f *follower) reload() {
 		return
 	}
 	outcome := filesource.Check(world)
-	if !f.started && filesource.HasErrors(findings) {
+	if !f.started && slices.ContainsFunc(findings, opensWithout) {
 		f.printed = printChanges(f.streams.out, f.printed, findings, nil)
-		f.log.Error("nothing is served until no object is refused")
+		f.log.Error("nothing is served until no Pipeline, IngressClass or unreadable document is refused")
 		return
 	}
 	if err := f.applier.Apply(outcome); err != nil {
@@ -112,6 +113,13 @@ func (f *follower) reload() {
 	f.printed = printChanges(f.streams.out, f.printed, append(findings, outcome.Findings...), rows)
 	f.log.Info("manifests are live", "objects", world.Len(), "took", time.Since(began))
 	f.live()
+}
+
+// opensWithout says whether more could be let through without what a Finding refuses: a Pipeline takes requests from
+// broader ones, an IngressClass takes Pipelines from us, and a document that can't be read may be either. Without any other
+// object less is let through.
+func opensWithout(f filesource.Finding) bool {
+	return f.Severity == filesource.SeverityError && (f.Kind == "Pipeline" || f.Kind == "IngressClass" || f.Kind == "")
 }
 
 // started knows when everything that serve needs is there.
