@@ -32,6 +32,9 @@ func (x *exchange) log(took time.Duration) {
 	if x.refused {
 		attrs = append(attrs, slog.String("reason", x.reason.String()))
 	}
+	if x.verdict.DryRun {
+		attrs = append(attrs, slog.String("dryRunReason", x.verdict.Refusal.Reason.String()))
+	}
 	if i := x.verdict.Pipeline(); i >= 0 && x.program != nil {
 		attrs = append(attrs,
 			slog.String("pipeline", joined(x.program.pipelines[i])),

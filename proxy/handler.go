@@ -158,6 +158,9 @@ func (x *exchange) finish() {
 	if x.refused {
 		x.h.metrics.refused(pipeline, x.reason)
 	}
+	if x.verdict.DryRun {
+		x.h.metrics.spared(pipeline, x.verdict.Refusal.Reason)
+	}
 	x.log(took)
 	if p != nil {
 		panic(http.ErrAbortHandler)

@@ -14,6 +14,7 @@ import (
 type Metrics struct {
 	requests       *prometheus.CounterVec
 	refusals       *prometheus.CounterVec
+	dryRunRefusals *prometheus.CounterVec
 	duration       *prometheus.HistogramVec
 	upstreamErrors *prometheus.CounterVec
 	inFlight       prometheus.Gauge
@@ -46,6 +47,10 @@ func newMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "ostiary_refusals_total",
 			Help: "Requests that were refused, by Pipeline and reason.",
 		}, append(pipeline[:2:2], "reason")),
+		dryRunRefusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ostiary_dry_run_refusals_total",
+			Help: "Requests that went on as anonymous and would have been refused, by Pipeline and reason.",
+		}, append(pipeline[:2:2], "reason")),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ostiary_request_duration_seconds",
 			Help:    "Time from the request's head to the end of its response; tunnels are left out.",
@@ -69,7 +74,7 @@ func newMetrics(registerer prometheus.Registerer) *Metrics {
 		}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(m.requests, m.refusals, m.duration, m.upstreamErrors, m.inFlight, m.tunnels, m.panics)
+		registerer.MustRegister(m.requests, m.refusals, m.dryRunRefusals, m.duration, m.upstreamErrors, m.inFlight, m.tunnels, m.panics)
 	}
 	m.none = m.of(routing.ObjectKey{})
 	return m
@@ -110,6 +115,7 @@ func (m *Metrics) forget(old, now *Program) {
 		labels := prometheus.Labels{"namespace": key.Namespace, "pipeline": key.Name}
 		m.requests.DeletePartialMatch(labels)
 		m.refusals.DeletePartialMatch(labels)
+		m.dryRunRefusals.DeletePartialMatch(labels)
 		m.duration.DeletePartialMatch(labels)
 	}
 }
@@ -131,6 +137,11 @@ func (m *Metrics) served(p *pipelineMetrics, status int, took time.Duration) {
 // refused counts one refusal.
 func (m *Metrics) refused(p *pipelineMetrics, reason refusal.Reason) {
 	m.refusals.WithLabelValues(p.key.Namespace, p.key.Name, reason.String()).Inc()
+}
+
+// spared counts one refusal that was not enforced.
+func (m *Metrics) spared(p *pipelineMetrics, reason refusal.Reason) {
+	m.dryRunRefusals.WithLabelValues(p.key.Namespace, p.key.Name, reason.String()).Inc()
 }
 
 // failed counts one failure of an upstream.

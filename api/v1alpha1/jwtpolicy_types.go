@@ -14,6 +14,11 @@ type JWTPolicy struct {
 	// +optional
 	Mode JWTMode `json:"mode,omitempty"`
 
+	// enforcement says what happens to a request that the policy refuses: Enforce or DryRun. Defaults to Enforce. The
+	// ACLs of the Pipeline and the scopes of its apiEndpoints are enforced, or not, with it.
+	// +optional
+	Enforcement Enforcement `json:"enforcement,omitempty"`
+
 	// credentials selects the JWTCredentials whose tokens are taken. Absent: all of the Pipeline's namespace, looked up
 	// by the claim `sub`.
 	// +optional
@@ -133,6 +138,20 @@ const (
 	// JWTModeOptional takes it as that of an anonymous caller: the upstream gets X-Anonymous-Consumer: true and no other
 	// identity header. Where scopes or groups are asked for, it is answered 401.
 	JWTModeOptional JWTMode = "Optional"
+)
+
+// Enforcement says what happens to a request that a policy refuses.
+//
+// +kubebuilder:validation:Enum=Enforce;DryRun
+type Enforcement string
+
+const (
+	// EnforcementEnforce refuses it.
+	EnforcementEnforce Enforcement = "Enforce"
+
+	// EnforcementDryRun counts and logs the refusal and takes the request as that of an anonymous caller. What is
+	// malformed or has several tokens is answered 400 all the same, and a Pipeline whose protection is broken 503.
+	EnforcementDryRun Enforcement = "DryRun"
 )
 
 // JWTCredentials selects the credentials whose tokens a Pipeline takes, and says how a token names its own.

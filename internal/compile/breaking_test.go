@@ -40,6 +40,7 @@ func breakages() []breakage {
 			j.Credentials = &v1alpha1.JWTCredentials{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"not a key": "x"}}}
 		})},
 		{name: "the mode is unknown", do: jwt(func(j *v1alpha1.JWTPolicy) { j.Mode = "Never" })},
+		{name: "the enforcement is unknown", do: jwt(func(j *v1alpha1.JWTPolicy) { j.Enforcement = "Sometimes" })},
 		{name: "the lookup is unknown", do: jwt(func(j *v1alpha1.JWTPolicy) {
 			j.Credentials = &v1alpha1.JWTCredentials{Lookup: &v1alpha1.CredentialLookup{Type: "Body", Name: "x"}}
 		})},

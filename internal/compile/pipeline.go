@@ -64,6 +64,9 @@ func (d *pipelineDraft) warn() {
 		}
 		d.notes = append(d.notes, "tokens travel in clear text: "+remedy)
 	}
+	if jwt := d.policies.jwt; jwt != nil && jwt.Enforcement == routing.EnforcementDryRun {
+		d.notes = append(d.notes, "enforcement is DryRun: requests that the policies refuse are counted and served as anonymous")
+	}
 	if field := d.policies.audiencesUnstated; field != "" {
 		d.notes = append(d.notes, format("tokens of credentials that state no audiences are refused audience_mismatch; "+
 			"set %s.audiences or audienceMatchPolicy: Ignore", field))

@@ -24,6 +24,7 @@ func enumNames() map[reflect.Type][]string {
 		reflect.TypeFor[routing.PathMatchType]():    {"Exact", "RegularExpression", "PathPrefix"},
 		reflect.TypeFor[routing.HeaderMatchType]():  {"Exact", "RegularExpression"},
 		reflect.TypeFor[routing.Mode]():             {"Required", "Optional"},
+		reflect.TypeFor[routing.Enforcement]():      {"Enforce", "DryRun"},
 		reflect.TypeFor[routing.LabelOperator]():    {"In", "NotIn", "Exists", "DoesNotExist"},
 		reflect.TypeFor[routing.LookupType]():       {"Claim", "KID"},
 		reflect.TypeFor[routing.AudienceMatch]():    {"MatchAny", "Ignore"},

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -99,10 +100,13 @@ func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Ti
 			Scopes: refused.Scopes,
 			Detail: s.pipeline.JWT.Detail,
 		}
-		return false
+		if s.pipeline.JWT.Enforcement != routing.EnforcementDryRun || !sparable(refused.Reason) {
+			return false
+		}
+		v.DryRun = true
 	}
 	s.policy.StripToken(h)
-	if allowed.Anonymous() {
+	if v.DryRun || allowed.Anonymous() {
 		setAnonymous(h)
 		return true
 	}
@@ -111,6 +115,17 @@ func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Ti
 		return false
 	}
 	return true
+}
+
+// sparable says whether a refusal is about the caller alone, so that a dry run may let its request go on. What is
+// ambiguous or too large to be read is not, since the upstream could read it in another way, nor is a fault of ours.
+func sparable(reason refusal.Reason) bool {
+	switch reason.Status() {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	default:
+		return reason == refusal.TokenTooLarge
+	}
 }
 
 func refuse(reason refusal.Reason) Verdict { return Verdict{Refusal: Refusal{Reason: reason}} }

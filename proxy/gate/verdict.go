@@ -37,14 +37,17 @@ type Verdict struct {
 	// Host and Path are the canonical host and the path as it is forwarded; empty where these could not be read.
 	Host string
 	Path string
-	// Refusal is set with Refuse.
+	// Refusal is set with Refuse, and with any Outcome where DryRun.
 	Refusal Refusal
+	// DryRun says that the Refusal was not enforced: the policy only tries what it would refuse, and the request went on as
+	// that of an anonymous caller.
+	DryRun bool
 	// Answer is set with Terminate.
 	Answer *routing.Terminate
 	// Pass is set with Forward.
 	Pass Pass
 	// Caller is who the request was authenticated as, zero where it was not. It is known of a request that was refused
-	// for want of a scope as well.
+	// for want of a scope or group as well, and of one that went on as anonymous although it was.
 	Caller jwt.Identity
 }
 

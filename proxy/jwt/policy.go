@@ -83,6 +83,8 @@ func check(cfg routing.JWT) error {
 		return errors.New("no namespace")
 	case cfg.Mode > routing.ModeOptional:
 		return fmt.Errorf("mode %d is not known", cfg.Mode)
+	case cfg.Enforcement > routing.EnforcementDryRun:
+		return fmt.Errorf("enforcement %d is not known", cfg.Enforcement)
 	case cfg.Lookup.Type > routing.LookupKID:
 		return fmt.Errorf("lookup type %d is not known", cfg.Lookup.Type)
 	case cfg.Lookup.Type == routing.LookupClaim && cfg.Lookup.Name == "":

@@ -22,6 +22,7 @@ func TestNewPolicyRefusesWhatHasNoMeaning(t *testing.T) {
 	}{
 		"no namespace":               {func(cfg *routing.JWT) { cfg.Namespace = "" }, "namespace"},
 		"an unknown mode":            {func(cfg *routing.JWT) { cfg.Mode = 9 }, "mode 9"},
+		"an unknown enforcement":     {func(cfg *routing.JWT) { cfg.Enforcement = 9 }, "enforcement 9"},
 		"an unknown lookup":          {func(cfg *routing.JWT) { cfg.Lookup.Type = 9 }, "lookup type 9"},
 		"a lookup by no claim":       {func(cfg *routing.JWT) { cfg.Lookup.Name = "" }, "no claim"},
 		"a lookup by jku":            {func(cfg *routing.JWT) { cfg.Lookup = routing.Lookup{Type: routing.LookupKID, Name: "jku"} }, "jku"},

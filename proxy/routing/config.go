@@ -113,6 +113,8 @@ const (
 type JWT struct {
 	// Mode says what happens to a request without a token.
 	Mode Mode
+	// Enforcement says what happens to a request that is refused, by the policy or the ACLs behind it.
+	Enforcement Enforcement
 	// Namespace is where the credentials are.
 	Namespace string
 	// Selector restricts the credentials by their labels; empty selects all.
@@ -149,6 +151,16 @@ const (
 	ModeRequired Mode = iota
 	// ModeOptional takes it as that of an anonymous caller.
 	ModeOptional
+)
+
+// Enforcement says what happens to a request that is refused.
+type Enforcement uint8
+
+const (
+	// EnforcementEnforce refuses it.
+	EnforcementEnforce Enforcement = iota
+	// EnforcementDryRun counts it and takes it as that of an anonymous caller.
+	EnforcementDryRun
 )
 
 // ACL lets callers through by their groups. At least one of its lists is not empty.
