@@ -293,7 +293,7 @@ func TestServeFollowsItsFiles(t *testing.T) {
 
 	// What the API server would refuse leaves the last valid version serving.
 	write(t, filepath.Join(directory, "pipeline.yaml"), strings.Replace(files["pipeline.yaml"], "type: Proxy", "type: Prxy", 1))
-	c.screen.find(t, `(supported values: "JWT", "Proxy", "Terminate")`)
+	c.screen.find(t, `(supported values: "JWT")`)
 	wantStatus(t, url, "", http.StatusUnauthorized)
 }
 
@@ -346,7 +346,7 @@ spec:
 `
 	directory := newDirectory(t, files)
 	c := startCommand(t, append(listenAnywhere(), "serve", "--log-format=json", "--manifests="+directory)...)
-	c.screen.find(t, `(supported values: "JWT", "Proxy", "Terminate")`)
+	c.screen.find(t, `(supported values: "JWT")`)
 	c.screen.find(t, `(nothing is served until no Pipeline)`)
 
 	write(t, filepath.Join(directory, "pipeline.yaml"), good)
