@@ -31,6 +31,9 @@ func (x *exchange) log(took time.Duration) {
 	)
 	if x.refused {
 		attrs = append(attrs, slog.String("reason", x.reason.String()))
+		if x.message != "" {
+			attrs = append(attrs, slog.String("message", x.message))
+		}
 	}
 	if x.verdict.DryRun {
 		attrs = append(attrs, slog.String("dryRunReason", x.verdict.Refusal.Reason.String()))

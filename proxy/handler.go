@@ -93,6 +93,8 @@ type exchange struct {
 	// reason is set where the request was refused or its upstream failed.
 	reason  refusal.Reason
 	refused bool
+	// message is what the configuration says of the reason.
+	message string
 	// gone says that the client gave up.
 	gone bool
 }

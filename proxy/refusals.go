@@ -27,7 +27,7 @@ type problem struct {
 // refuse is the one place that turns a refusal into a response. What the response tells is bounded by the refusal's
 // Detail; logs and metrics get the exact reason.
 func (x *exchange) refuse(r gate.Refusal) {
-	x.reason, x.refused = r.Reason, true
+	x.reason, x.refused, x.message = r.Reason, true, r.Message
 	status := r.Reason.Status()
 	header := x.w.Header()
 	clear(header)
@@ -73,14 +73,11 @@ func (x *exchange) refuseGRPC(r gate.Refusal, status int) {
 	header := x.w.Header()
 	header.Set("Content-Type", "application/grpc")
 	header.Set("Grpc-Status", strconv.Itoa(grpcStatus(status)))
-	message := sentence(r)
-	if reason := exactReason(r); reason != "" {
-		message = reason
-	}
+	message := description(r)
 	if message == "" {
 		message = http.StatusText(status)
 	}
-	header.Set("Grpc-Message", message) // printable ASCII without a percent sign needs no escapes
+	header.Set("Grpc-Message", strings.ReplaceAll(message, "%", "%25")) // printable ASCII needs no other escapes
 	x.respond(http.StatusOK, status, "")
 }
 
@@ -145,13 +142,9 @@ func challengeOf(r gate.Refusal) string {
 		return ""
 	}
 	b.WriteString(`, error="` + code + `"`)
-	description := sentence(r)
-	if reason := exactReason(r); reason != "" {
-		description = reason
-	}
-	if description != "" {
+	if text := description(r); text != "" {
 		b.WriteString(`, error_description=`)
-		writeQuoted(&b, description)
+		writeQuoted(&b, text)
 	}
 	if scope := scopeValue(r.Scopes); scope != "" && r.Reason == refusal.ScopeMissing {
 		b.WriteString(`, scope=`)
@@ -168,11 +161,27 @@ func exactReason(r gate.Refusal) string {
 	return r.Reason.String()
 }
 
+// description is what a client is told in one line: the exact reason where the policy tells it, with what the policy
+// says of it, else the sentence.
+func description(r gate.Refusal) string {
+	switch reason := exactReason(r); {
+	case reason == "":
+		return sentence(r)
+	case r.Message != "":
+		return reason + ": " + r.Message
+	default:
+		return reason
+	}
+}
+
 // sentence is what a client is told beyond the status: whether its token is missing, expired, not valid or short of a
 // scope, and nothing more exact, since whoever guesses tokens would learn from it.
 func sentence(r gate.Refusal) string {
 	if r.Detail == routing.DetailNone {
 		return ""
+	}
+	if r.Detail == routing.DetailReason && r.Message != "" {
+		return r.Message
 	}
 	switch r.Reason {
 	case refusal.TokenMissing:

@@ -97,6 +97,13 @@ type JWTPolicy struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	RequiredClaims []string `json:"requiredClaims,omitempty"`
 
+	// claimValidationRules must all hold for the token's claims, else the token is refused with claim_mismatch. At most
+	// 16 rules.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	ClaimValidationRules []ClaimValidationRule `json:"claimValidationRules,omitempty"`
+
 	// senderConstraint says what becomes of a token that is bound to a key or certificate of its sender: one with the
 	// claim `cnf` (RFC 7800), as DPoP (RFC 9449) and mutual TLS (RFC 8705) make them: Refuse or Ignore. Defaults to
 	// Refuse, since the proof is not checked.
@@ -280,6 +287,76 @@ const (
 	// ExpirationOptional takes tokens without `exp`: they end only with their credential.
 	ExpirationOptional RequireExpiration = "Optional"
 )
+
+// ClaimOperator relates a claim to a rule's values.
+//
+// +kubebuilder:validation:Enum=In;NotIn;Contains;ContainsAny;Exists;DoesNotExist
+type ClaimOperator string
+
+const (
+	// ClaimIn holds where the claim is a string, number or boolean that equals one of the values.
+	ClaimIn ClaimOperator = "In"
+
+	// ClaimNotIn holds where the claim is absent, and where neither it nor any of its elements equals one of the values.
+	ClaimNotIn ClaimOperator = "NotIn"
+
+	// ClaimContains holds where all values are among the claim's elements.
+	ClaimContains ClaimOperator = "Contains"
+
+	// ClaimContainsAny holds where at least one of the values is among the claim's elements.
+	ClaimContainsAny ClaimOperator = "ContainsAny"
+
+	// ClaimExists holds where the claim is there, with any value but null.
+	ClaimExists ClaimOperator = "Exists"
+
+	// ClaimDoesNotExist holds where the claim is absent or null.
+	ClaimDoesNotExist ClaimOperator = "DoesNotExist"
+)
+
+// ClaimValidationRule is a condition on the claims of a token: an operator on one claim, or a CEL expression.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.claim) != has(self.expression)",message="write either claim with operator, or expression"
+// +kubebuilder:validation:XValidation:rule="has(self.claim) == has(self.operator)",message="operator belongs to claim: write both, or an expression",fieldPath=".operator"
+// +kubebuilder:validation:XValidation:rule="!has(self.operator) || (self.operator in ['Exists', 'DoesNotExist']) != (has(self.values) && size(self.values) > 0)",message="the operators In, NotIn, Contains and ContainsAny need at least one value; Exists and DoesNotExist have none",fieldPath=".values"
+// +kubebuilder:validation:XValidation:rule="has(self.claim) || !has(self.values)",message="values belong to claim: write them into the expression",fieldPath=".values"
+type ClaimValidationRule struct {
+	// claim is a JSON Pointer (RFC 6901) to a claim, such as /tenant, /realm_access/roles or
+	// /https:~1~1example.com~1roles: a slash in a name is written ~1, a tilde ~0. 2 to 256 characters, at most 16 steps.
+	// +optional
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^(/([^~/]|~[01])*){1,16}$')",message="must be a JSON Pointer such as /realm_access/roles: it starts with a slash, and in names ~ is written ~0 and / is written ~1"
+	Claim string `json:"claim,omitempty"`
+
+	// operator relates the claim to the values: In, NotIn, Contains, ContainsAny, Exists or DoesNotExist.
+	// +optional
+	Operator ClaimOperator `json:"operator,omitempty"`
+
+	// values that the claim is compared with: strings as they are, case and all, numbers and booleans as the token
+	// writes them. A claim that is no array is taken as an array of one; objects, and arrays in an array, equal nothing.
+	// At most 32 items of 0 to 256 characters.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=256
+	Values []string `json:"values,omitempty"`
+
+	// expression in CEL that must be true. Variables: claims, and request.method, request.host, request.path,
+	// request.query and request.headers, a map by names in lower case. An expression that can't be evaluated, for
+	// instance since a claim or header is absent, refuses the token. 1 to 1024 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Expression string `json:"expression,omitempty"`
+
+	// message says what is wrong with a token that the rule refuses. It goes to the log, and with detail Reason to the
+	// client. 1 to 256 printable ASCII characters without quotes and backslashes.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[ !#-\\[\\]-~]+$')",message="must be printable ASCII characters without quotes and backslashes"
+	Message string `json:"message,omitempty"`
+}
 
 // SenderConstraint says what becomes of a token that is bound to its sender.
 //

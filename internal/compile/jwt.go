@@ -56,6 +56,7 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 			choice[v1alpha1.ScopeMatchPolicy, routing.ScopeMatch]{v1alpha1.ScopeMatchAny, routing.ScopeMatchAny},
 		),
 		RequiredClaims: slices.Clone(policy.RequiredClaims),
+		ClaimRules:     newClaimRules(field+".claimValidationRules", policy.ClaimValidationRules, errs),
 		SenderConstraint: choose(errs, field+".senderConstraint", policy.SenderConstraint,
 			choice[v1alpha1.SenderConstraint, routing.SenderConstraint]{v1alpha1.SenderConstraintRefuse, routing.SenderConstraintRefuse},
 			choice[v1alpha1.SenderConstraint, routing.SenderConstraint]{v1alpha1.SenderConstraintIgnore, routing.SenderConstraintIgnore},

@@ -252,6 +252,9 @@ func scribble(c *routing.Config) {
 		}
 		if jwt := c.Pipelines[i].JWT; jwt != nil {
 			overwrite(jwt.Audiences, jwt.RequiredScopes, jwt.TokenTypes, jwt.RequiredClaims)
+			for _, rule := range jwt.ClaimRules {
+				overwrite(rule.Values)
+			}
 			for _, requirement := range jwt.Selector {
 				overwrite(requirement.Values)
 			}

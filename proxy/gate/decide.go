@@ -95,10 +95,11 @@ func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Ti
 	}
 	if refused != nil {
 		v.Refusal = Refusal{
-			Reason: refused.Reason,
-			Realm:  s.pipeline.JWT.Realm,
-			Scopes: refused.Scopes,
-			Detail: s.pipeline.JWT.Detail,
+			Reason:  refused.Reason,
+			Realm:   s.pipeline.JWT.Realm,
+			Scopes:  refused.Scopes,
+			Message: refused.Message,
+			Detail:  s.pipeline.JWT.Detail,
 		}
 		if s.pipeline.JWT.Enforcement != routing.EnforcementDryRun || !sparable(refused.Reason) {
 			return false

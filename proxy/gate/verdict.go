@@ -63,6 +63,9 @@ type Refusal struct {
 	Realm string
 	// Scopes that the token should have had, with refusal.ScopeMissing.
 	Scopes []string
+	// Message is what the configuration says of the reason, printable ASCII for logs and, with routing.DetailReason, for
+	// the client.
+	Message string
 	// Detail says how much the client is told.
 	Detail routing.Detail
 }

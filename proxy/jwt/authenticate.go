@@ -53,6 +53,9 @@ func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 	if refused := p.judge(&verified, &claims, entry, now); refused != nil {
 		return Allowed{}, refused
 	}
+	if refused := p.rules.check(&verified, h); refused != nil {
+		return Allowed{}, refused
+	}
 	return Allowed{by: p, identity: Identity{
 		Consumer:   entry.Consumer,
 		Credential: entry.Key,

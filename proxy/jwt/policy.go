@@ -28,6 +28,7 @@ type Policy struct {
 	clockSkew      time.Duration
 	expiration     routing.Expiration
 	limits         limits
+	rules          rules
 	requiredScopes []string
 	scopeMatch     routing.ScopeMatch
 	forwarding     routing.TokenForwarding
@@ -46,6 +47,10 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
+	conditions, err := newRules(cfg.ClaimRules)
+	if err != nil {
+		return nil, fmt.Errorf("jwt policy: %w", err)
+	}
 	found, err := newSources(cfg.TokenSources)
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
@@ -61,6 +66,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 		clockSkew:      cfg.ClockSkew,
 		expiration:     cfg.Expiration,
 		limits:         bounds,
+		rules:          conditions,
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,

@@ -41,6 +41,8 @@ type Refused struct {
 	Reason refusal.Reason
 	// Scopes are those that are needed, in the order they were configured in, for refusal.ScopeMissing.
 	Scopes []string
+	// Message is what the configuration says about a refusal.ClaimMismatch, empty where it says nothing.
+	Message string
 }
 
 func refuse(reason refusal.Reason) *Refused { return &Refused{Reason: reason} }

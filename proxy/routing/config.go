@@ -134,7 +134,9 @@ type JWT struct {
 	// any.
 	TokenTypes []string
 	// RequiredClaims are names at the token's top level.
-	RequiredClaims   []string
+	RequiredClaims []string
+	// ClaimRules must all hold.
+	ClaimRules       []ClaimRule
 	SenderConstraint SenderConstraint
 	RequiredScopes   []string
 	ScopeMatch       ScopeMatch
@@ -250,6 +252,36 @@ const (
 	ExpirationRequired Expiration = iota
 	// ExpirationOptional takes them.
 	ExpirationOptional
+)
+
+// ClaimRule is a condition on a token's claims: an operator on a claim, or an expression.
+type ClaimRule struct {
+	// Claim is a JSON Pointer (package jsonpointer); empty where Expression is set.
+	Claim    string
+	Operator ClaimOperator
+	Values   []string
+	// Expression is written in CEL, as package expr takes it with ScopeClaims.
+	Expression string
+	// Message is printable ASCII for logs and, with DetailReason, for the client.
+	Message string
+}
+
+// ClaimOperator relates a claim to values.
+type ClaimOperator uint8
+
+const (
+	// ClaimIn wants a scalar that is one of the values.
+	ClaimIn ClaimOperator = iota
+	// ClaimNotIn wants no claim, or one that neither is nor contains one of the values.
+	ClaimNotIn
+	// ClaimContains wants all values among the claim's elements.
+	ClaimContains
+	// ClaimContainsAny wants one of the values among the claim's elements.
+	ClaimContainsAny
+	// ClaimExists wants the claim, with any value but null.
+	ClaimExists
+	// ClaimDoesNotExist wants no claim, or null.
+	ClaimDoesNotExist
 )
 
 // SenderConstraint says what becomes of a token that is bound to its sender (cnf, RFC 7800).

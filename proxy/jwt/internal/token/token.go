@@ -142,6 +142,9 @@ type Verified struct {
 // Type is the header's typ (RFC 7515 section 4.1.9), where there is one.
 func (v *Verified) Type() (string, bool) { return text(v.typ) }
 
+// Payload is the token's claims.
+func (v *Verified) Payload() strictjson.Object { return v.payload }
+
 // Has says whether the token has a claim with exactly that name whose value is not null.
 func (v *Verified) Has(claim string) bool {
 	value, ok := v.payload.Get(claim)
