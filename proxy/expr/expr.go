@@ -108,15 +108,15 @@ func firstIssue(issues *cel.Issues) error {
 	if issues.Err() == nil {
 		return nil
 	}
-	for _, issue := range issues.Errors() {
-		message, _, _ := strings.Cut(issue.Message, "\n")
-		e := &Error{Message: strings.ReplaceAll(message, " (in container '')", "")}
-		if issue.Location != nil && issue.Location.Line() > 0 {
-			e.Line, e.Column = issue.Location.Line(), issue.Location.Column()+1
+	e := &Error{Message: "the expression is not valid"}
+	if all := issues.Errors(); len(all) > 0 {
+		message, _, _ := strings.Cut(all[0].Message, "\n")
+		e.Message = strings.ReplaceAll(message, " (in container '')", "")
+		if at := all[0].Location; at != nil && at.Line() > 0 {
+			e.Line, e.Column = at.Line(), at.Column()+1
 		}
-		return e
 	}
-	return &Error{Message: "the expression is not valid"}
+	return e
 }
 
 // environment is what expressions of a scope are compiled in.

@@ -33,7 +33,7 @@ func TestFind(t *testing.T) {
 		"/g|h":                          {rfc, `4`},
 		`/i\j`:                          {rfc, `5`},
 		`/k"l`:                          {rfc, `6`},
-		"/ ":                            {rfc, `7`},
+		"/" + " ":                       {rfc, `7`},
 		"/m~0n":                         {rfc, `8`},
 		"/foo/1":                        {rfc, `"baz"`},
 		"/foo/2":                        {rfc, nothing},
