@@ -134,6 +134,9 @@ func (r *credentialReconciler) input(ctx context.Context, credential *v1alpha1.J
 			return input, secretsRead{}, fmt.Errorf("list Consumers: %w", err)
 		}
 		input.SameUsername = others(pointers(namesakes.Items), consumer.Name)
+		if input.Owner, err = r.owner(ctx, &consumer); err != nil {
+			return input, secretsRead{}, err
+		}
 	case !apierrors.IsNotFound(err):
 		return input, secretsRead{}, fmt.Errorf("read Consumer %q: %w", path(compile.CredentialConsumer(credential)), err)
 	}
@@ -147,6 +150,22 @@ func (r *credentialReconciler) input(ctx context.Context, credential *v1alpha1.J
 	read := r.secrets.read(ctx, secretOwner(keyOf(credential)), compile.CredentialSecrets(credential))
 	input.Secrets = read.secrets
 	return input, read, nil
+}
+
+// owner returns the Consumer that owns another, or nil when it doesn't exist or none is named.
+func (r *credentialReconciler) owner(ctx context.Context, consumer *v1alpha1.Consumer) (*v1alpha1.Consumer, error) {
+	key, ok := compile.ConsumerOwner(consumer)
+	if !ok {
+		return nil, nil
+	}
+	var owner v1alpha1.Consumer
+	switch err := r.reader.Get(ctx, objectName(key), &owner); {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read Consumer %q: %w", path(key), err)
+	}
+	return &owner, nil
 }
 
 // others leaves out the object of that name.
@@ -204,24 +223,26 @@ func (w *credentialWatches) credentialChanged(ctx context.Context, e change[*v1a
 	w.wake(resourceJWTCredentials, e.version(), keys, q)
 }
 
-// consumerChanged wakes the credentials of a Consumer and of those with the same username.
+// consumerChanged wakes the credentials of a Consumer, of those with the same username and of those that it owns.
 func (w *credentialWatches) consumerChanged(ctx context.Context, e change[*v1alpha1.Consumer], q queue) {
 	if !e.respecified() {
 		w.progress.observe(resourceConsumers, e.version())
 		return
 	}
 	consumers := map[string]bool{e.object().Name: true}
+	concerned := []client.MatchingFields{{indexOwner: e.object().Name}}
 	e.states(func(consumer *v1alpha1.Consumer) {
-		var namesakes v1alpha1.ConsumerList
-		err := w.reader.List(ctx, &namesakes, client.InNamespace(consumer.Namespace), client.UnsafeDisableDeepCopy,
-			client.MatchingFields{indexUsername: compile.Username(consumer)})
-		if err != nil {
+		concerned = append(concerned, client.MatchingFields{indexUsername: compile.Username(consumer)})
+	})
+	for _, fields := range concerned {
+		var list v1alpha1.ConsumerList
+		if err := w.reader.List(ctx, &list, client.InNamespace(e.object().Namespace), client.UnsafeDisableDeepCopy, fields); err != nil {
 			return // the cache answers from memory; it fails only while the process ends
 		}
-		for i := range namesakes.Items {
-			consumers[namesakes.Items[i].Name] = true
+		for i := range list.Items {
+			consumers[list.Items[i].Name] = true
 		}
-	})
+	}
 	var keys []routing.ObjectKey
 	for _, name := range slices.Sorted(maps.Keys(consumers)) {
 		keys = append(keys, w.credentials(ctx, e.object().Namespace, client.MatchingFields{indexConsumer: name})...)

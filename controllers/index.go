@@ -20,6 +20,7 @@ const (
 	indexConsumer = "ostiary.consumer" // JWTCredential: name of its Consumer
 	indexKeyID    = "ostiary.keyid"    // JWTCredential: its keyID
 	indexUsername = "ostiary.username" // Consumer: its username
+	indexOwner    = "ostiary.owner"    // Consumer: name of its owner
 )
 
 type fieldIndex struct {
@@ -34,6 +35,13 @@ func fieldIndexes() []fieldIndex {
 		{&v1alpha1.ServiceEndpoint{}, indexSecret, indexBy(func(e *v1alpha1.ServiceEndpoint) []string { return names(compile.ServiceEndpointSecrets(e)) })},
 		{&v1alpha1.ServiceEndpoint{}, indexService, indexBy(func(e *v1alpha1.ServiceEndpoint) []string { return paths(compile.ServiceEndpointServices(e)) })},
 		{&v1alpha1.Consumer{}, indexUsername, indexBy(func(c *v1alpha1.Consumer) []string { return []string{compile.Username(c)} })},
+		{&v1alpha1.Consumer{}, indexOwner, indexBy(func(c *v1alpha1.Consumer) []string {
+			owner, ok := compile.ConsumerOwner(c)
+			if !ok {
+				return nil
+			}
+			return []string{owner.Name}
+		})},
 		{&v1alpha1.JWTCredential{}, indexSecret, indexBy(func(c *v1alpha1.JWTCredential) []string { return names(compile.CredentialSecrets(c)) })},
 		{&v1alpha1.JWTCredential{}, indexConsumer, indexBy(func(c *v1alpha1.JWTCredential) []string { return []string{compile.CredentialConsumer(c).Name} })},
 		{&v1alpha1.JWTCredential{}, indexKeyID, indexBy(func(c *v1alpha1.JWTCredential) []string { return []string{compile.KeyID(c)} })},

@@ -148,12 +148,32 @@ func TestRevocationsTakeEffect(t *testing.T) {
 			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) {
 				edit(b, consumer, func(c *v1alpha1.Consumer) { c.Spec.Suspend = ptr.To(true) })
 			},
-			gone: func(b *testbed, r *replica) string {
-				if entry := r.ring.Namespace(b.namespace).ByKeyID("acme"); entry != nil && entry.Consumer != nil && entry.Consumer.State == 0 {
-					return "no entry"
-				}
-				return "still active"
+			gone: suspendedConsumer,
+		},
+		"the consumer's owner is suspended": {
+			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) {
+				owner := b.consumer("alice")
+				owner.Spec.Type = v1alpha1.ConsumerUser
+				b.create(owner)
+				edit(b, consumer, func(c *v1alpha1.Consumer) { c.Spec.OwnerRef = &v1alpha1.LocalObjectReference{Name: "alice"} })
+				b.waitFor(consumer, v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
+				b.waitFor(consumer, v1alpha1.ConditionSuspended, metav1.ConditionFalse, v1alpha1.ReasonActive)
+				edit(b, owner, func(c *v1alpha1.Consumer) { c.Spec.Suspend = ptr.To(true) })
+				b.waitFor(consumer, v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonOwnerSuspended)
 			},
+			gone: suspendedConsumer,
+		},
+		"the consumer's owner is deleted": {
+			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) {
+				owner := b.consumer("alice")
+				owner.Spec.Type = v1alpha1.ConsumerUser
+				b.create(owner)
+				edit(b, consumer, func(c *v1alpha1.Consumer) { c.Spec.OwnerRef = &v1alpha1.LocalObjectReference{Name: "alice"} })
+				b.waitFor(consumer, v1alpha1.ConditionSuspended, metav1.ConditionFalse, v1alpha1.ReasonActive)
+				b.delete(owner)
+				b.waitFor(consumer, v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonConsumerNotFound)
+			},
+			gone: suspendedConsumer,
 		},
 		"the consumer is deleted": {
 			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) { b.delete(consumer) },
@@ -184,6 +204,13 @@ func TestRevocationsTakeEffect(t *testing.T) {
 			})
 		})
 	}
+}
+
+func suspendedConsumer(b *testbed, r *replica) string {
+	if entry := r.ring.Namespace(b.namespace).ByKeyID("acme"); entry != nil && entry.Consumer != nil && entry.Consumer.State == 0 {
+		return "no entry"
+	}
+	return "still active"
 }
 
 func TestForeignStatusEditsAreRepaired(t *testing.T) {

@@ -107,7 +107,7 @@ func worthAnEvent(t transition) bool {
 		return false
 	case v1alpha1.ReasonProgrammed:
 		return true
-	case v1alpha1.ReasonSuspended:
+	case v1alpha1.ReasonSuspended, v1alpha1.ReasonOwnerSuspended:
 		return true
 	default:
 		return t.before != nil || isBad(t.condition)

@@ -64,7 +64,7 @@ const (
 	// accepted.
 	ReasonServiceEndpointNotFound Reason = "ServiceEndpointNotFound"
 
-	// ReasonConsumerNotFound (False): consumerRef names a Consumer that doesn't exist.
+	// ReasonConsumerNotFound (False): consumerRef or ownerRef names a Consumer that doesn't exist.
 	ReasonConsumerNotFound Reason = "ConsumerNotFound"
 
 	// ReasonSecretNotFound (False): a Secret doesn't exist.
@@ -119,6 +119,10 @@ const (
 	// ReasonSuspended (True): spec.suspend is true; tokens of all credentials of the consumer are refused with 401.
 	ReasonSuspended Reason = "Suspended"
 
-	// ReasonActive (False): the consumer isn't suspended.
+	// ReasonOwnerSuspended (True): the Consumer that ownerRef names is suspended, or doesn't exist; tokens of all
+	// credentials of the consumer are refused with 401.
+	ReasonOwnerSuspended Reason = "OwnerSuspended"
+
+	// ReasonActive (False): neither the consumer nor its owner is suspended.
 	ReasonActive Reason = "Active"
 )

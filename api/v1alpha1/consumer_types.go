@@ -60,6 +60,8 @@ const (
 )
 
 // ConsumerSpec describes the caller.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.ownerRef) || !has(self.type) || self.type == 'Application'",message="ownerRef can only be set when type is Application: a User has no owner",fieldPath=".ownerRef"
 type ConsumerSpec struct {
 	// type is the kind of caller: User or Application. Defaults to Application. Immutable.
 	// +optional
@@ -73,6 +75,12 @@ type ConsumerSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!-~]+$')",message="must be visible ASCII characters without spaces: it is sent as the header X-Consumer-Username"
 	Username string `json:"username,omitempty"`
+
+	// ownerRef names the Consumer of type User whose application this is; only a Consumer of type Application has an
+	// owner. While the owner is suspended, or doesn't exist, the tokens of all credentials of this Consumer are refused
+	// too. Absent: no owner.
+	// +optional
+	OwnerRef *LocalObjectReference `json:"ownerRef,omitempty"`
 
 	// customID is the caller's number in another system. It is sent to upstreams as X-Consumer-Custom-ID and has no
 	// other effect. 1 to 253 printable ASCII characters, no space at either end.
@@ -103,14 +111,16 @@ type ConsumerSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!#-\\[\\]-~]+$')",message="a scope must be visible ASCII characters without spaces, quotes and backslashes (RFC 6749): write several scopes as several list items"
 	Scopes []string `json:"scopes,omitempty"`
 
-	// suspend refuses the tokens of all credentials of the consumer, at once. Defaults to false.
+	// suspend refuses the tokens of all credentials of the consumer, and of the consumers that it owns, at once. Defaults
+	// to false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 }
 
 // ConsumerStatus is what the controller observed.
 type ConsumerStatus struct {
-	// conditions are the latest observations: Accepted, Suspended and Programmed. At most 8.
+	// conditions are the latest observations: Accepted, ResolvedRefs (where ownerRef is set), Suspended and Programmed. At
+	// most 8.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -42,9 +42,14 @@ func Compile(s Snapshot) (routing.Config, Report) {
 	}
 	config.Upstreams = usedUpstreams(config.Pipelines, endpoints)
 
+	consumers := make(map[routing.ObjectKey]*v1alpha1.Consumer, len(s.Consumers))
+	for _, consumer := range byAge(s.Consumers) {
+		consumers[keyOf(consumer)] = consumer
+	}
 	for _, namesakes := range byUsername(s.Consumers) {
 		for _, consumer := range namesakes {
-			report.Consumers[keyOf(consumer)] = consumerVerdict(consumer, namesakes)
+			key, _ := ConsumerOwner(consumer)
+			report.Consumers[keyOf(consumer)] = consumerVerdict(consumer, newOwner(consumer, consumers[key]), namesakes)
 		}
 	}
 	return config, report

@@ -4,19 +4,18 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
-// consumerVerdict judges a Consumer among those of its namespace with the same username, oldest first.
-func consumerVerdict(c *v1alpha1.Consumer, namesakes []*v1alpha1.Consumer) Verdict {
+// consumerVerdict judges a Consumer with its owner, among those of its namespace with the same username, oldest first.
+func consumerVerdict(c *v1alpha1.Consumer, o owner, namesakes []*v1alpha1.Consumer) Verdict {
 	v := Verdict{UID: c.UID, Generation: c.Generation, Serving: ServingAll}
 	var errs problems
 	var notes []string
 	checkConsumer(c, &errs)
+	o.check(c, &errs)
 	if oldest := namesakes[0]; oldest.Name != c.Name {
 		errs.add(v1alpha1.ReasonConflicted, "spec.username: %s is taken by Consumer %s, which is older; choose another, "+
 			"until then tokens of this Consumer's credentials are refused", quote(Username(c)), quote(oldest.Name))
@@ -28,7 +27,7 @@ func consumerVerdict(c *v1alpha1.Consumer, namesakes []*v1alpha1.Consumer) Verdi
 	if len(errs) > 0 {
 		v.Serving = ServingNothing
 	}
-	v.Conditions = []Condition{acceptedCondition(errs, "the Consumer is valid", notes), suspendedCondition(c)}
+	v.Conditions = append([]Condition{acceptedCondition(errs, "the Consumer is valid", notes)}, o.conditions(c)...)
 	return v
 }
 
@@ -67,23 +66,6 @@ func isVisible(s string) bool {
 // isGroup reports whether a string can be a group: groups are sent in one header, joined by commas.
 func isGroup(s string) bool { return isVisible(s) && !strings.Contains(s, ",") }
 
-func suspendedCondition(c *v1alpha1.Consumer) Condition {
-	if isSuspended(c.Spec.Suspend) {
-		return Condition{
-			Type:    v1alpha1.ConditionSuspended,
-			Status:  metav1.ConditionTrue,
-			Reason:  v1alpha1.ReasonSuspended,
-			Message: "spec.suspend is true: tokens of all its credentials are refused consumer_suspended",
-		}
-	}
-	return Condition{
-		Type:    v1alpha1.ConditionSuspended,
-		Status:  metav1.ConditionFalse,
-		Reason:  v1alpha1.ReasonActive,
-		Message: "the Consumer is active",
-	}
-}
-
 func isSuspended(suspend *bool) bool { return suspend != nil && *suspend }
 
 func newState(suspend *bool) keyring.State {
@@ -93,8 +75,12 @@ func newState(suspend *bool) keyring.State {
 	return keyring.StateActive
 }
 
-// newConsumer is what the proxy knows of a Consumer.
-func newConsumer(c *v1alpha1.Consumer) *keyring.Consumer {
+// newConsumer is what the proxy knows of a Consumer. One is suspended with its owner.
+func newConsumer(c *v1alpha1.Consumer, o owner) *keyring.Consumer {
+	state := newState(c.Spec.Suspend)
+	if o.suspends() {
+		state = keyring.StateSuspended
+	}
 	return &keyring.Consumer{
 		Key:      routing.ObjectKey{Namespace: c.Namespace, Name: c.Name},
 		UID:      string(c.UID),
@@ -102,7 +88,7 @@ func newConsumer(c *v1alpha1.Consumer) *keyring.Consumer {
 		CustomID: c.Spec.CustomID,
 		Groups:   stated(c.Spec.Groups),
 		Scopes:   stated(c.Spec.Scopes),
-		State:    newState(c.Spec.Suspend),
+		State:    state,
 	}
 }
 

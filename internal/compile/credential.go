@@ -19,6 +19,8 @@ type CredentialInput struct {
 	Credential *v1alpha1.JWTCredential
 	// Consumer that spec.consumerRef names; nil when there is none.
 	Consumer *v1alpha1.Consumer
+	// Owner that the Consumer's spec.ownerRef names (see ConsumerOwner); nil when there is none.
+	Owner *v1alpha1.Consumer
 	// Secrets that spec.keys refer to, those that exist (see CredentialSecrets).
 	Secrets map[routing.ObjectKey]Secret
 	// SameKeyID are the JWTCredentials of the namespace with the same KeyID, with or without this one, in any order: the
@@ -156,15 +158,19 @@ func (d *credentialDraft) resolveConsumer(in *CredentialInput) *keyring.Consumer
 	namesakes = slices.DeleteFunc(namesakes, func(o *v1alpha1.Consumer) bool {
 		return o.Namespace != c.Namespace || Username(o) != Username(c)
 	})
-	if consumerVerdict(c, namesakes).Serving == ServingNothing {
+	o := newOwner(c, in.Owner)
+	if consumerVerdict(c, o, namesakes).Serving == ServingNothing {
 		d.unresolved.add(v1alpha1.ReasonConsumerNotFound,
 			"spec.consumerRef.name: Consumer %s is not accepted, its own conditions say why; %s", quote(name), consequence)
 		return nil
 	}
-	if isSuspended(c.Spec.Suspend) {
+	switch {
+	case isSuspended(c.Spec.Suspend):
 		d.resolvedNotes = append(d.resolvedNotes, format("Consumer %s is suspended: its tokens are refused consumer_suspended", quote(name)))
+	case o.suspends():
+		d.resolvedNotes = append(d.resolvedNotes, format("Consumer %s is suspended with its owner: its tokens are refused consumer_suspended", quote(name)))
 	}
-	return newConsumer(c)
+	return newConsumer(c, o)
 }
 
 // foundKey is a key that could be read.

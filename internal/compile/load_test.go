@@ -176,6 +176,13 @@ func (f *fixture) credentialInput(c *v1alpha1.JWTCredential) compile.CredentialI
 		}
 	}
 	if in.Consumer != nil {
+		if owner, ok := compile.ConsumerOwner(in.Consumer); ok {
+			for _, other := range f.Consumers {
+				if other.Namespace == owner.Namespace && other.Name == owner.Name {
+					in.Owner = other
+				}
+			}
+		}
 		for _, other := range f.Consumers {
 			if other.Namespace == c.Namespace && compile.Username(other) == compile.Username(in.Consumer) {
 				in.SameUsername = append(in.SameUsername, other)

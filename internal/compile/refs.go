@@ -63,6 +63,14 @@ func CredentialConsumer(c *v1alpha1.JWTCredential) routing.ObjectKey {
 	return routing.ObjectKey{Namespace: c.Namespace, Name: c.Spec.ConsumerRef.Name}
 }
 
+// ConsumerOwner is the Consumer that a Consumer says it belongs to, if it says so.
+func ConsumerOwner(c *v1alpha1.Consumer) (routing.ObjectKey, bool) {
+	if c.Spec.OwnerRef == nil {
+		return routing.ObjectKey{}, false
+	}
+	return routing.ObjectKey{Namespace: c.Namespace, Name: c.Spec.OwnerRef.Name}, true
+}
+
 // KeyID is what a token must carry to be judged by a JWTCredential: spec.keyID, else the object's name.
 func KeyID(c *v1alpha1.JWTCredential) string {
 	return cmp.Or(c.Spec.KeyID, c.Name)

@@ -168,6 +168,9 @@ func (w *World) Credentials() []compile.CredentialInput {
 			SameKeyID:  sameKeyID[name{c.Namespace, compile.KeyID(c)}],
 		}
 		if input.Consumer != nil {
+			if owner, ok := compile.ConsumerOwner(input.Consumer); ok {
+				input.Owner = consumers[owner]
+			}
 			input.SameUsername = sameUsername[name{c.Namespace, compile.Username(input.Consumer)}]
 		}
 		inputs = append(inputs, input)
