@@ -84,6 +84,12 @@ func (l *lines) String() string {
 
 func newBed(t testing.TB) *bed {
 	t.Helper()
+	return newBedAt(t, clock)
+}
+
+// newBedAt is a bed with a clock of its own.
+func newBedAt(t testing.TB, now func() time.Time) *bed {
+	t.Helper()
 	b := &bed{
 		live:    &proxy.Live{},
 		ring:    keyring.New(),
@@ -92,12 +98,13 @@ func newBed(t testing.TB) *bed {
 		roots:   x509.NewCertPool(),
 	}
 	b.upstreams = upstream.NewRegistry(upstream.Options{Loopback: upstream.LoopbackAllow, Metrics: b.metrics})
+	faults := slog.New(slog.NewTextHandler(b.access, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.handler = proxy.NewHandler(proxy.Options{
 		Live:      b.live,
-		Log:       slog.New(slog.NewTextHandler(b.access, nil)),
+		Log:       faults,
 		AccessLog: slog.New(slog.NewJSONHandler(b.access, nil)),
 		Metrics:   b.metrics,
-		Now:       clock,
+		Now:       now,
 	})
 	listening := make(chan [2]string, 2)
 	var err error
@@ -106,6 +113,7 @@ func newBed(t testing.TB) *bed {
 		HTTPSAddress:    "127.0.0.1:0",
 		Handler:         b.handler,
 		Live:            b.live,
+		Log:             faults,
 		ShutdownTimeout: 5 * time.Second,
 		OnListen:        func(name, address string) { listening <- [2]string{name, address} },
 	})

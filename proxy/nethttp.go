@@ -29,6 +29,9 @@ const (
 type requestHead struct {
 	r      *http.Request
 	header http.Header
+	// judged are the fields that Connection lists: they are not forwarded, but they are judged, so that a client can't
+	// hide one from us that it shows. Nil where there are none.
+	judged http.Header
 	path   string
 	query  string
 	client netip.AddrPort
@@ -60,20 +63,37 @@ func (h *requestHead) ServerName() string {
 	return h.r.TLS.ServerName
 }
 
-func (h *requestHead) Values(name string) []string { return h.header[http.CanonicalHeaderKey(name)] }
+func (h *requestHead) Values(name string) []string {
+	name = http.CanonicalHeaderKey(name)
+	if values, ok := h.judged[name]; ok {
+		return values
+	}
+	return h.header[name]
+}
 
 func (h *requestHead) Names(yield func(name string) bool) {
-	for name := range h.header {
-		if !yield(name) {
-			return
+	for _, fields := range [...]http.Header{h.header, h.judged} {
+		for name := range fields {
+			if !yield(name) {
+				return
+			}
 		}
 	}
 }
 
-func (h *requestHead) SetPath(path string)    { h.path = path }
-func (h *requestHead) SetQuery(query string)  { h.query = query }
-func (h *requestHead) Set(name, value string) { h.header.Set(name, value) }
-func (h *requestHead) Delete(name string)     { delete(h.header, http.CanonicalHeaderKey(name)) }
+func (h *requestHead) SetPath(path string)   { h.path = path }
+func (h *requestHead) SetQuery(query string) { h.query = query }
+
+func (h *requestHead) Set(name, value string) {
+	h.Delete(name)
+	h.header.Set(name, value)
+}
+
+func (h *requestHead) Delete(name string) {
+	name = http.CanonicalHeaderKey(name)
+	delete(h.header, name)
+	delete(h.judged, name)
+}
 
 // read takes the head of r, or says why it is refused. net/http has judged the grammar before; here is refused what it
 // lets through and what servers behind us are known to read in another way. Not seen here, because net/http has dealt
@@ -176,6 +196,10 @@ func (h *requestHead) copyFields() {
 			continue
 		}
 		if len(listed) > 0 && containsToken(listed, name) {
+			if h.judged == nil {
+				h.judged = http.Header{}
+			}
+			h.judged[name] = values
 			continue
 		}
 		h.header[name] = slices.Clip(values)
