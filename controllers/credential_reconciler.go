@@ -40,13 +40,16 @@ type credentialReconciler struct {
 	reports   *reports
 	started   *startGate
 	log       *slog.Logger
+
+	// askSalt is asked before anything else; salt is what it said.
+	askSalt func(context.Context) ([]byte, error)
+	salt    []byte
 }
 
 // Reconcile implements reconcile.Reconciler.
 func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	if req == startRequest() {
-		r.start(ctx)
-		return reconcile.Result{}, nil
+		return reconcile.Result{}, r.start(ctx)
 	}
 	if err := r.started.wait(ctx); err != nil {
 		return reconcile.Result{}, err
@@ -83,10 +86,38 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 	return reconcile.Result{}, nil
 }
 
-// start reads what is there at once, where that is much, and lets the workers begin.
-func (r *credentialReconciler) start(ctx context.Context) {
-	defer r.started.open()
-	defer r.progress.markInitial()
+// start reads what every credential needs, and what is there at once, where that is much, and lets the workers begin.
+func (r *credentialReconciler) start(ctx context.Context) error {
+	if err := r.loadSalt(ctx); err != nil {
+		return err
+	}
+	r.prime(ctx)
+	r.progress.markInitial()
+	r.started.open()
+	return nil
+}
+
+// loadSalt asks until there is an answer. No credential is served without: one of its keys may be revoked by a name that
+// only the salt makes.
+func (r *credentialReconciler) loadSalt(ctx context.Context) error {
+	said := false
+	for {
+		salt, err := r.askSalt(ctx)
+		if err == nil {
+			r.salt = salt
+			return nil
+		}
+		if !said {
+			r.log.Warn("credentials wait for this installation's salt", "err", err)
+			said = true
+		}
+		if !sleep(ctx, saltRetry) {
+			return fmt.Errorf("load the installation's salt: %w", err)
+		}
+	}
+}
+
+func (r *credentialReconciler) prime(ctx context.Context) {
 	var list v1alpha1.JWTCredentialList
 	if err := r.reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		r.log.Warn("credentials are read one by one", "err", err)
@@ -122,7 +153,7 @@ func (r *credentialReconciler) credential(ctx context.Context, key routing.Objec
 }
 
 func (r *credentialReconciler) input(ctx context.Context, credential *v1alpha1.JWTCredential) (compile.CredentialInput, secretsRead, error) {
-	input := compile.CredentialInput{Credential: credential}
+	input := compile.CredentialInput{Credential: credential, Salt: r.salt}
 	namespace := client.InNamespace(credential.Namespace)
 
 	var consumer v1alpha1.Consumer

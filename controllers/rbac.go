@@ -4,7 +4,8 @@ package controllers
 // IngressClasses are cluster-scoped in any case, Namespaces are needed with --namespace-selector only. Leases are kept
 // in the installation's own namespace; Events go to the namespace of the object that they are about.
 //
-// Secrets are listed and watched by their metadata and read one by one where something refers to them.
+// Secrets are listed and watched by their metadata and read one by one where something refers to them. The only one that is
+// written is the installation's own: the salt of what status shows of shared secrets.
 //
 // +kubebuilder:rbac:groups=ostiary.dev,resources=pipelines;serviceendpoints;consumers;jwtcredentials,verbs=get;list;watch
 // +kubebuilder:rbac:groups=ostiary.dev,resources=pipelines/status;serviceendpoints/status;consumers/status;jwtcredentials/status,verbs=patch
@@ -15,3 +16,4 @@ package controllers
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=referencegrants,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=ostiary-system,resources=leases,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups="",namespace=ostiary-system,resources=secrets,verbs=get;create

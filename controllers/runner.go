@@ -128,6 +128,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	all := newReports(wake)
 
 	// Compile, credentials, endpoints: on every replica.
+	salt := &saltSource{options: opts, reader: mgr.GetAPIReader(), writer: mgr.GetClient()}
 	secrets := newSecretStore(mgr.GetCache(), mgr.GetAPIReader(), opts.WatchNamespaces)
 	var compileTrigger trigger
 	grants := newGrantWatcher(mgr.GetCache(), discoveryClient, func() { compileTrigger.addAfter(compileRequest(), compileWindow) }, log)
@@ -141,7 +142,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		}, append(compiles.sources(mgr.GetCache()), compileTrigger.source())),
 		add(mgr, "credential", credentialWorkers, &credentialReconciler{
 			reader: mgr.GetCache(), scope: namespaces, secrets: secrets, publisher: r.publisher,
-			progress: r.credentials, reports: all, started: newStartGate(), log: log,
+			progress: r.credentials, reports: all, started: newStartGate(), log: log, askSalt: salt.get,
 		}, credentials.sources(mgr.GetCache())),
 		add(mgr, "endpoint", 1, &endpointReconciler{
 			reader: mgr.GetCache(), scope: namespaces, publisher: r.publisher, progress: r.endpoints,

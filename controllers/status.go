@@ -84,7 +84,7 @@ func programmedCondition(verdict compile.Verdict, t tally) compile.Condition {
 func isOurs(t v1alpha1.ConditionType) bool {
 	switch t {
 	case v1alpha1.ConditionAccepted, v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionKeysReady,
-		v1alpha1.ConditionProgrammed, v1alpha1.ConditionSuspended:
+		v1alpha1.ConditionProgrammed, v1alpha1.ConditionSuspended, v1alpha1.ConditionRotationInProgress, v1alpha1.ConditionDegraded:
 		return true
 	default:
 		return false
@@ -93,10 +93,14 @@ func isOurs(t v1alpha1.ConditionType) bool {
 
 // isBad reports whether a condition tells of a fault.
 func isBad(c metav1.Condition) bool {
-	if c.Type == string(v1alpha1.ConditionSuspended) {
+	switch v1alpha1.ConditionType(c.Type) {
+	case v1alpha1.ConditionSuspended, v1alpha1.ConditionRotationInProgress:
 		return false // someone wanted it
+	case v1alpha1.ConditionDegraded:
+		return c.Status == metav1.ConditionTrue
+	default:
+		return c.Status == metav1.ConditionFalse
 	}
-	return c.Status == metav1.ConditionFalse
 }
 
 // worthAnEvent reports whether people should be told of a transition: faults, their end, being served, and being

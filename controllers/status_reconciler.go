@@ -17,10 +17,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/internal/compile"
 )
 
 // conflictRetry is how long a status write waits for the cache after someone else wrote the object.
 const conflictRetry = 100 * time.Millisecond
+
+// longestWait bounds how long a status goes unlooked at before a boundary of time: clocks are set, and timers are not told.
+const longestWait = time.Hour
 
 // statusKind is what differs from kind to kind.
 type statusKind[T client.Object] struct {
@@ -28,6 +32,9 @@ type statusKind[T client.Object] struct {
 	name       string
 	empty      func() T
 	conditions func(T) *[]metav1.Condition
+	// observe, where there is one, writes what else there is to the status of the object, and returns the verdict as it is
+	// at that moment and the next moment at which it may be another, zero for never.
+	observe func(object T, verdict compile.Verdict, now time.Time) (compile.Verdict, time.Time)
 }
 
 func pipelineStatus() statusKind[*v1alpha1.Pipeline] {
@@ -35,6 +42,7 @@ func pipelineStatus() statusKind[*v1alpha1.Pipeline] {
 		kindPipeline, "Pipeline",
 		func() *v1alpha1.Pipeline { return &v1alpha1.Pipeline{} },
 		func(p *v1alpha1.Pipeline) *[]metav1.Condition { return &p.Status.Conditions },
+		nil,
 	}
 }
 
@@ -43,6 +51,7 @@ func serviceEndpointStatus() statusKind[*v1alpha1.ServiceEndpoint] {
 		kindServiceEndpoint, "ServiceEndpoint",
 		func() *v1alpha1.ServiceEndpoint { return &v1alpha1.ServiceEndpoint{} },
 		func(e *v1alpha1.ServiceEndpoint) *[]metav1.Condition { return &e.Status.Conditions },
+		nil,
 	}
 }
 
@@ -51,6 +60,7 @@ func consumerStatus() statusKind[*v1alpha1.Consumer] {
 		kindConsumer, "Consumer",
 		func() *v1alpha1.Consumer { return &v1alpha1.Consumer{} },
 		func(c *v1alpha1.Consumer) *[]metav1.Condition { return &c.Status.Conditions },
+		nil,
 	}
 }
 
@@ -59,6 +69,12 @@ func credentialStatus() statusKind[*v1alpha1.JWTCredential] {
 		kindJWTCredential, "JWTCredential",
 		func() *v1alpha1.JWTCredential { return &v1alpha1.JWTCredential{} },
 		func(c *v1alpha1.JWTCredential) *[]metav1.Condition { return &c.Status.Conditions },
+		func(c *v1alpha1.JWTCredential, verdict compile.Verdict, now time.Time) (compile.Verdict, time.Time) {
+			o := observeKeys(&c.Status, verdict, now)
+			c.Status.Keys, c.Status.LastRotationTime = o.keys, o.lastRotation
+			verdict.Conditions = o.conditions
+			return verdict, o.due
+		},
 	}
 }
 
@@ -102,16 +118,23 @@ func (r *statusReconciler[T]) Reconcile(ctx context.Context, req reconcile.Reque
 	if !ok || rep.verdict.UID != object.GetUID() || rep.verdict.Generation != object.GetGeneration() {
 		return reconcile.Result{}, nil // a report of what is there now will wake us
 	}
-	conditions := r.conditions(object)
-	next, transitions := nextConditions(*conditions, rep.verdict, r.fleet.tally(ref, rep.need), metav1.NewTime(r.now()))
-	if equality.Semantic.DeepEqual(*conditions, next) {
-		return reconcile.Result{}, nil
-	}
 	base, ok := object.DeepCopyObject().(T)
 	if !ok {
 		return reconcile.Result{}, fmt.Errorf("copy %s %q: got another type", r.name, path(ref.key))
 	}
+	now, verdict, later := r.now(), rep.verdict, reconcile.Result{}
+	if r.observe != nil {
+		var due time.Time
+		if verdict, due = r.observe(object, verdict, now); !due.IsZero() {
+			later.RequeueAfter = min(due.Sub(now), longestWait)
+		}
+	}
+	conditions := r.conditions(object)
+	next, transitions := nextConditions(*conditions, verdict, r.fleet.tally(ref, rep.need), metav1.NewTime(now))
 	*conditions = next
+	if equality.Semantic.DeepEqual(base, object) {
+		return later, nil
+	}
 	err := r.writer.Status().Patch(ctx, object, client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}))
 	switch {
 	case apierrors.IsConflict(err):
@@ -122,7 +145,7 @@ func (r *statusReconciler[T]) Reconcile(ctx context.Context, req reconcile.Reque
 		return reconcile.Result{}, fmt.Errorf("write the status of %s %q: %w", r.name, path(ref.key), err)
 	}
 	r.announce(object, transitions)
-	return reconcile.Result{}, nil
+	return later, nil
 }
 
 // announce emits an Event for each transition that people should know of, with the condition's reason.

@@ -23,6 +23,14 @@ const (
 	// ProtectionBroken.
 	ConditionProgrammed ConditionType = "Programmed"
 
+	// ConditionRotationInProgress says whether the credential is on its way from one key to another; normally False. On
+	// JWTCredential. Reasons: OverlapActive, AwaitingActivation, Completed.
+	ConditionRotationInProgress ConditionType = "RotationInProgress"
+
+	// ConditionDegraded says whether the credential works, but needs someone's attention before it stops; normally False.
+	// On JWTCredential. Reasons: ExpiringSoon, AsExpected.
+	ConditionDegraded ConditionType = "Degraded"
+
 	// ConditionSuspended says whether the consumer's tokens are refused because someone asked for it; normally False.
 	// On Consumer. Reasons: Suspended, Active.
 	ConditionSuspended ConditionType = "Suspended"
@@ -99,7 +107,8 @@ const (
 	// ReasonKeysReady (True): at least one key verifies tokens. The message names keys that don't.
 	ReasonKeysReady Reason = "KeysReady"
 
-	// ReasonNoUsableKey (False): no Secret holds a key at all; tokens of the credential are refused with 401.
+	// ReasonNoUsableKey (False): no Secret holds a key at all, or none that verifies at this time; tokens of the credential
+	// are refused with 401.
 	ReasonNoUsableKey Reason = "NoUsableKey"
 
 	// ReasonInvalidKey (False): a Secret's entry isn't a key in the format asked for, or is of a kind that can't verify
@@ -112,6 +121,27 @@ const (
 
 	// ReasonAlgorithmMismatch (False): the key is good, but none of the credential's algorithms can use it.
 	ReasonAlgorithmMismatch Reason = "AlgorithmMismatch"
+)
+
+// Reasons of RotationInProgress.
+const (
+	// ReasonOverlapActive (True): keys on their way out verify tokens beside the one that is to stay.
+	ReasonOverlapActive Reason = "OverlapActive"
+
+	// ReasonAwaitingActivation (True): a key is in place whose notBefore is still to come.
+	ReasonAwaitingActivation Reason = "AwaitingActivation"
+
+	// ReasonCompleted (False): no key is on its way in or out.
+	ReasonCompleted Reason = "Completed"
+)
+
+// Reasons of Degraded.
+const (
+	// ReasonExpiringSoon (True): within a week no key will verify tokens any more, or the credential ends.
+	ReasonExpiringSoon Reason = "ExpiringSoon"
+
+	// ReasonAsExpected (False): nothing needs attention.
+	ReasonAsExpected Reason = "AsExpected"
 )
 
 // Reasons of Suspended.

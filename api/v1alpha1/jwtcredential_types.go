@@ -178,8 +178,8 @@ type Revocation struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	TokenIDs []string `json:"tokenIDs,omitempty"`
 
-	// keyIDs refuse the tokens of these keys, wherever the keys come from. Each is a kid or an RFC 7638 thumbprint. At most
-	// 64 items of 1 to 253 visible ASCII characters.
+	// keyIDs refuse the tokens of these keys, wherever the keys come from. Each is a kid or a thumbprint as in status.keys.
+	// At most 64 items of 1 to 253 visible ASCII characters.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -275,12 +275,97 @@ type CredentialKey struct {
 	State KeyState `json:"state,omitempty"`
 }
 
+// KeyPhase says where in its life a key is.
+//
+// +kubebuilder:validation:Enum=Pending;Active;Retiring;Expired;Revoked;Invalid
+type KeyPhase string
+
+const (
+	// KeyPhasePending is a key whose notBefore is still to come: it verifies nothing yet.
+	KeyPhasePending KeyPhase = "Pending"
+
+	// KeyPhaseActive is a key that verifies tokens.
+	KeyPhaseActive KeyPhase = "Active"
+
+	// KeyPhaseRetiring is a key with state Retiring: it verifies tokens, none should be signed with it.
+	KeyPhaseRetiring KeyPhase = "Retiring"
+
+	// KeyPhaseExpired is a key past its notAfter, or any key past the credential's expirationTime: it verifies nothing.
+	KeyPhaseExpired KeyPhase = "Expired"
+
+	// KeyPhaseRevoked is a key that was revoked, by its state or by revocation.keyIDs: its tokens are refused.
+	KeyPhaseRevoked KeyPhase = "Revoked"
+
+	// KeyPhaseInvalid is a value that can't be used as a key; the message says why.
+	KeyPhaseInvalid KeyPhase = "Invalid"
+)
+
+// KeyStatus is what became of one key.
+type KeyStatus struct {
+	// thumbprint identifies the key: its RFC 7638 thumbprint. A shared secret, and a value that is no key, have a hash
+	// instead that is salted with a random value of this installation, so that nothing can be learnt from it. At most 64
+	// characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Thumbprint string `json:"thumbprint,omitempty"`
+
+	// kid is what the header `kid` of a token must be to select the key; empty for a shared secret without a name. At
+	// most 512 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	KID string `json:"kid,omitempty"`
+
+	// name is that of the item of spec.keys that the key comes from. At most 63 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// algorithms are those that the key verifies, of the credential's. At most 10.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=10
+	Algorithms []Algorithm `json:"algorithms,omitempty"`
+
+	// source is where the key was read: secret/NAME/ENTRY. At most 520 characters.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=520
+	Source string `json:"source,omitempty"`
+
+	// phase says where in its life the key is: Pending, Active, Retiring, Expired, Revoked or Invalid.
+	// +required
+	Phase KeyPhase `json:"phase,omitempty"`
+
+	// message says why the phase is Invalid. At most 1024 characters.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// firstSeenTime is when the controller first reported the key.
+	// +required
+	FirstSeenTime metav1.Time `json:"firstSeenTime,omitempty,omitzero"`
+}
+
 // JWTCredentialStatus is what the controller observed.
 type JWTCredentialStatus struct {
-	// conditions are the latest observations: Accepted, ResolvedRefs, KeysReady and Programmed. At most 8.
+	// conditions are the latest observations: Accepted, ResolvedRefs, KeysReady, Programmed, RotationInProgress and
+	// Degraded. At most 8.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// keys are the credential's keys, those that verify tokens first. At most 64 are listed.
+	// +optional
+	// +listType=map
+	// +listMapKey=thumbprint
+	// +kubebuilder:validation:MaxItems=64
+	Keys []KeyStatus `json:"keys,omitempty"`
+
+	// lastRotationTime is when a key last became Active in a credential that had another Active key before.
+	// +optional
+	LastRotationTime *metav1.Time `json:"lastRotationTime,omitempty"`
 }

@@ -23,6 +23,9 @@ type CredentialInput struct {
 	Owner *v1alpha1.Consumer
 	// Secrets that spec.keys refer to, those that exist (see CredentialSecrets).
 	Secrets map[routing.ObjectKey]Secret
+	// Salt goes into the fingerprints of shared secrets: a random value of the installation, or of the process. Without
+	// one, shared secrets have no fingerprint to be reported or revoked by.
+	Salt []byte
 	// SameKeyID are the JWTCredentials of the namespace with the same KeyID, with or without this one, in any order: the
 	// oldest of all wins, and winner and loser both say so.
 	SameKeyID []*v1alpha1.JWTCredential
@@ -40,7 +43,7 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 	if c == nil {
 		return nil, Verdict{}
 	}
-	d := &credentialDraft{object: c}
+	d := &credentialDraft{object: c, salt: in.Salt}
 	d.check()
 	d.checkKeyID(in.SameKeyID)
 	consumer := d.resolveConsumer(&in)
@@ -52,7 +55,7 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 		acceptedCondition(d.invalid, "the JWTCredential is valid", d.notes),
 		d.keysReady(keys),
 		resolvedCondition(d.unresolved, d.resolvedNotes),
-	}}
+	}, Keys: d.keyReports(found), NotAfter: moment(c.Spec.ExpirationTime)}
 	if len(d.invalid) > 0 {
 		v.Serving = ServingNothing
 		return nil, v
@@ -77,6 +80,7 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 // credentialDraft is a JWTCredential on its way to an entry of the keyring.
 type credentialDraft struct {
 	object     *v1alpha1.JWTCredential
+	salt       []byte
 	algorithms []jose.Algorithm
 
 	// invalid is why the credential is not accepted.
@@ -87,6 +91,8 @@ type credentialDraft struct {
 	unusable             problems
 	notes, resolvedNotes []string
 	keyNotes             []string
+	// refused are values that are no keys.
+	refused []KeyReport
 }
 
 // check finds what the API server would have refused.
@@ -252,6 +258,7 @@ func (d *credentialDraft) resolveKey(i int, state v1alpha1.KeyState, secrets map
 		return keys
 	}
 	at := format("%s (%s of Secret %s)", field, quote(ref.Key), quote(ref.Name))
+	d.refuse(i, data, refused)
 	for _, p := range refused {
 		d.unusable.add(keyReason(p.Kind), "%s: %s", at, p.Message)
 	}

@@ -163,7 +163,7 @@ func reduceGrant(g *gatewayv1.ReferenceGrant) []compile.Grant {
 
 // credentialInput gathers what a credential depends on.
 func (f *fixture) credentialInput(c *v1alpha1.JWTCredential) compile.CredentialInput {
-	in := compile.CredentialInput{Credential: c, Secrets: map[routing.ObjectKey]compile.Secret{}}
+	in := compile.CredentialInput{Credential: c, Salt: []byte("a salt for tests"), Secrets: map[routing.ObjectKey]compile.Secret{}}
 	for _, other := range f.Credentials {
 		if other.Namespace == c.Namespace && compile.KeyID(other) == compile.KeyID(c) {
 			in.SameKeyID = append(in.SameKeyID, other)

@@ -189,12 +189,27 @@ func verdictViews(verdicts map[routing.ObjectKey]compile.Verdict) map[string]any
 			}
 		}
 		one := map[string]any{"serving": view(reflect.ValueOf(v.Serving)), "conditions": conditions}
+		if len(v.Keys) > 0 {
+			one["keys"] = keyViews(v.Keys)
+		}
 		if v.Broken != "" {
 			one["broken"] = v.Broken
 		}
 		views[key.Namespace+"/"+key.Name] = one
 	}
 	return views
+}
+
+// keyViews shows a key in one line; its bounds are in the Config.
+func keyViews(keys []compile.KeyReport) []string {
+	lines := make([]string, len(keys))
+	for i, k := range keys {
+		lines[i] = fmt.Sprintf("%s: %s %s for %v from %s", k.Name, k.State, k.Thumbprint, k.Algorithms, k.Source)
+		if k.Unusable != "" {
+			lines[i] = fmt.Sprintf("%s: %s from %s is no key: %s", k.Name, k.Thumbprint, k.Source, k.Unusable)
+		}
+	}
+	return lines
 }
 
 func marshal(t testing.TB, v any) string {

@@ -1,6 +1,8 @@
 package compile
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -25,8 +27,28 @@ type Verdict struct {
 	Conditions []Condition
 	// Serving says what the proxy does with the object, the ground for Programmed.
 	Serving Serving
+	// Keys are those of a JWTCredential, in the order of spec.keys. Which of them verify is a question of time.
+	Keys []KeyReport
+	// NotAfter is when a JWTCredential ends; zero: never.
+	NotAfter time.Time
 	// Broken is set with ServingBroken: why the protection is broken, the message of ProtectionBroken.
 	Broken string
+}
+
+// KeyReport is one key of a JWTCredential, or a value that is none. It holds nothing secret.
+type KeyReport struct {
+	// Name of the item of spec.keys, and where its value is: secret/NAME/ENTRY.
+	Name, Source string
+	// Thumbprint tells keys apart (see jose.Key.Fingerprint); empty where there is no salt for it.
+	Thumbprint string
+	KID        string
+	Algorithms []v1alpha1.Algorithm
+	// State is Revoked also where something else than the item's state revokes the key.
+	State v1alpha1.KeyState
+	// NotBefore and NotAfter bound the time in which it verifies; zero: no bound.
+	NotBefore, NotAfter time.Time
+	// Unusable says why the value is no key; empty where it is one.
+	Unusable string
 }
 
 // Serving says what becomes of an object once the Config is live.

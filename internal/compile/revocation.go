@@ -16,7 +16,7 @@ func (d *credentialDraft) revoke(found []foundKey) {
 	if r := d.object.Spec.Revocation; r != nil {
 		named := keyring.NewNames(r.KeyIDs...)
 		for i := range found {
-			found[i].revoked = found[i].revoked || named.Has(found[i].KID()) || named.Has(found[i].Thumbprint())
+			found[i].revoked = found[i].revoked || named.Has(found[i].KID()) || named.Has(found[i].Fingerprint(d.salt))
 		}
 	}
 	revoked := slices.DeleteFunc(slices.Clone(found), func(key foundKey) bool { return !key.revoked })

@@ -3,6 +3,8 @@ package jose
 import (
 	"bytes"
 	"crypto"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -79,6 +81,27 @@ func (k Key) KID() string { return k.known().kid }
 
 // Thumbprint is the RFC 7638 thumbprint by SHA-256 in base64url. It is empty for an HMAC secret.
 func (k Key) Thumbprint() string { return k.known().thumbprint }
+
+// Fingerprint tells keys apart where they are shown: the RFC 7638 thumbprint of a public key; of an HMAC secret its
+// HMAC-SHA-256 under salt, in base64url, so that nobody without the salt can try guesses. Without a salt a secret has
+// none.
+func (k Key) Fingerprint(salt []byte) string {
+	m := k.known()
+	if secret, ok := m.public.([]byte); ok {
+		return Fingerprint(salt, secret)
+	}
+	return m.thumbprint
+}
+
+// Fingerprint is that of an HMAC secret, or of any other value that must not be shown; empty without a salt.
+func Fingerprint(salt, value []byte) string {
+	if len(salt) == 0 {
+		return ""
+	}
+	mac := hmac.New(sha256.New, salt)
+	_, _ = mac.Write(value) // a hash.Hash never fails
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
 
 // Algorithms are the algorithms that the key permits, in the order of the credential's.
 func (k Key) Algorithms() []Algorithm {

@@ -113,6 +113,30 @@ func TestSameMaterial(t *testing.T) {
 	}
 }
 
+func TestFingerprint(t *testing.T) {
+	k := keysOf(t)
+	public := mustParse(t, spki(t, k.p256.Public()), algorithms(ES256))
+	hmac := mustParse(t, string(secret(32)), algorithms(HS256))
+	salt, other := []byte("salt"), []byte("another")
+	if got := public.Fingerprint(salt); got != public.Thumbprint() || got == "" {
+		t.Errorf("a public key has %q, want its thumbprint %q", got, public.Thumbprint())
+	}
+	got := hmac.Fingerprint(salt)
+	switch {
+	case len(got) != 43:
+		t.Errorf("a secret has %q, want 32 bytes in base64url", got)
+	case got == hmac.Fingerprint(other):
+		t.Error("two salts make the same fingerprint")
+	case got != mustParse(t, string(secret(32)), Options{KID: "named", Algorithms: []Algorithm{HS256}}).Fingerprint(salt):
+		t.Error("one secret has two fingerprints")
+	case got != Fingerprint(salt, secret(32)):
+		t.Error("a secret and its bytes have two fingerprints")
+	}
+	if got := hmac.Fingerprint(nil); got != "" {
+		t.Errorf("without a salt a secret has %q", got)
+	}
+}
+
 func TestPSSWithAnotherSaltLengthIsRefused(t *testing.T) {
 	k := keysOf(t)
 	key := mustParse(t, spki(t, k.rsa.Public()), algorithms(PS256))
