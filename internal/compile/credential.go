@@ -253,7 +253,9 @@ func (d *credentialDraft) resolveKey(i int, state v1alpha1.KeyState, secrets map
 	if len(d.invalid) > known || len(d.algorithms) == 0 {
 		return nil
 	}
-	keys, refused, notes := jose.Parse(data, jose.Options{Format: keyFormat, KID: source.KID, Algorithms: d.algorithms})
+	keys, refused, notes := jose.Parse(data, jose.Options{
+		Format: keyFormat, KID: source.KID, Algorithms: d.algorithms, Private: jose.PrivateHalved,
+	})
 	if state == v1alpha1.KeyStateRevoked {
 		return keys
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	josev4 "github.com/go-jose/go-jose/v4"
@@ -123,6 +124,18 @@ func (s *keySet) finish() {
 // privateMembers hold private key material (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
 func privateMembers() []string { return []string{"d", "p", "q", "dp", "dq", "qi", "oth"} }
 
+// withoutPrivate returns the JWK without its private members, so that none of them is ever decoded or kept.
+func withoutPrivate(raw []byte) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return nil, fmt.Errorf("read the members: %w", err)
+	}
+	for _, name := range privateMembers() {
+		delete(members, name)
+	}
+	return json.Marshal(members)
+}
+
 func hasPrivate(raw []byte) bool {
 	object, err := strictjson.Parse(raw)
 	return err == nil && slices.ContainsFunc(privateMembers(), object.Has)
@@ -137,8 +150,14 @@ func (r *reader) jwk(raw []byte) (*Key, *Problem) {
 	if p := supportedType(object); p != nil {
 		return nil, p
 	}
-	if hasPrivate(raw) {
-		return nil, problemf(Unsupported, "the JWK holds a private key: publish only its public members, without %v", privateMembers())
+	private := slices.ContainsFunc(privateMembers(), object.Has)
+	if private {
+		if r.opts.Private != PrivateHalved {
+			return nil, problemf(Unsupported, "the JWK holds a private key: publish only its public members, without %v", privateMembers())
+		}
+		if raw, err = withoutPrivate(raw); err != nil {
+			return nil, problemf(Unparsable, "the JWK can't be read")
+		}
 	}
 	kid, p := textMember(object, "kid")
 	if p != nil {
@@ -178,7 +197,11 @@ func (r *reader) jwk(raw []byte) (*Key, *Problem) {
 	if r.opts.KID != "" {
 		kid = r.opts.KID
 	}
-	return r.bind(decoded.Key, kid, only)
+	key, p := r.bind(decoded.Key, kid, only)
+	if p == nil && private {
+		r.note("%s", privateNote)
+	}
+	return key, p
 }
 
 // supportedType refuses key types and curves that no supported algorithm uses.

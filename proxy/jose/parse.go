@@ -35,7 +35,19 @@ type Options struct {
 	KID string
 	// Algorithms of the credential. Required; HMAC's are never mixed with others.
 	Algorithms []Algorithm
+	// Private says what becomes of private keys. The zero value refuses them.
+	Private Private
 }
+
+// Private says what becomes of a private key where a public one is enough.
+type Private uint8
+
+const (
+	// PrivateRefused yields no key: what is published with its private half is known to all.
+	PrivateRefused Private = iota
+	// PrivateHalved uses the public half with a note, and keeps nothing of the rest: for Secrets.
+	PrivateHalved
+)
 
 // Problem says why key material yields no key.
 type Problem struct {

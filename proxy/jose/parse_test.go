@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -185,6 +186,37 @@ func runParse(t *testing.T, tests map[string]parseCase) {
 
 func algorithms(a ...Algorithm) Options { return Options{Algorithms: a} }
 
+// halved takes the public half of private keys.
+func halved(a ...Algorithm) Options { return Options{Algorithms: a, Private: PrivateHalved} }
+
+// halfOf is one key with the note that its private half is there.
+func halfOf(a ...Algorithm) parsed {
+	return parsed{Keys: []string{fmt.Sprintf("thumbprint %v", a)}, Notes: 1}
+}
+
+func sec1(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return block("EC PRIVATE KEY", der)
+}
+
+// x25519 is a private key for agreeing on keys, not for signing.
+func x25519(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
 func TestParsePEM(t *testing.T) {
 	k := keysOf(t)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(k.p256)
@@ -233,6 +265,21 @@ func TestParsePEM(t *testing.T) {
 		"a private key behind its certificate": {
 			data: certificate(t, k.p256) + block("PRIVATE KEY", pkcs8), opts: algorithms(ES256), want: unsupported, says: "private key",
 		},
+		"the public half of a PKCS#8 key": {data: block("PRIVATE KEY", pkcs8), opts: halved(ES256), want: halfOf(ES256)},
+		"the public half of a PKCS#1 key": {
+			data: block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k.rsa)), opts: halved(RS256), want: halfOf(RS256),
+		},
+		"the public half of a SEC 1 key": {data: sec1(t, k.p256), opts: halved(ES256), want: halfOf(ES256)},
+		"a private key is no secret of HS256": {
+			data: block("PRIVATE KEY", pkcs8), opts: halved(HS256), want: mismatch,
+		},
+		"a broken private key": {data: block("PRIVATE KEY", []byte("x")), opts: halved(ES256), want: unparsable},
+		"a private key that can't sign": {
+			data: block("PRIVATE KEY", x25519(t)), opts: halved(EdDSA), want: unparsable, says: "can't sign",
+		},
+		"a private key of another type":                  {data: block("DSA PRIVATE KEY", []byte("x")), opts: halved(ES256), want: unsupported},
+		"a private key behind its certificate, to halve": {data: certificate(t, k.p256) + block("PRIVATE KEY", pkcs8), opts: halved(ES256), want: unsupported},
+		"an encrypted private key, to halve":             {data: block("ENCRYPTED PRIVATE KEY", []byte("x")), opts: halved(ES256), want: unsupported},
 		"an encrypted private key": {
 			data: block("ENCRYPTED PRIVATE KEY", []byte("x")), opts: algorithms(ES256), want: unsupported, says: "private key",
 		},

@@ -2,6 +2,7 @@ package jose
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"strings"
@@ -9,7 +10,8 @@ import (
 
 // pem reads one public key or certificate. Text in front of a block and elliptic curve parameters are skipped, as
 // OpenSSL writes both; a certificate may be followed by its chain, of which the first alone is read. Validity, issuer
-// and usage of a certificate are not looked at: it is a way to write a public key.
+// and usage of a certificate are not looked at: it is a way to write a public key. Of a private key the public half is
+// used, with a note.
 func (r *reader) pem(text []byte) (*Key, *Problem) {
 	var first *pem.Block
 	boundaries, chain := bytes.Count(text, []byte("-----BEGIN")), 0
@@ -29,7 +31,7 @@ func (r *reader) pem(text []byte) (*Key, *Problem) {
 		switch {
 		case blocks == maxPEMBlocks:
 			return nil, problemf(Unsupported, "more than %d PEM blocks", maxPEMBlocks)
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+		case isPrivate(block) && (r.opts.Private != PrivateHalved || first != nil || block.Type == "ENCRYPTED PRIVATE KEY"):
 			return nil, problemf(Unsupported, "the PEM holds a private key: verifying needs the public key alone; "+
 				"store what `openssl pkey -pubout` writes, or refer to tls.crt of a kubernetes.io/tls Secret")
 		case len(block.Headers) > 0:
@@ -53,10 +55,44 @@ func (r *reader) pem(text []byte) (*Key, *Problem) {
 	if chain > 0 {
 		r.note("the key is that of the first of %d certificates", chain+1)
 	}
-	return r.bind(public, r.opts.KID, "")
+	key, p := r.bind(public, r.opts.KID, "")
+	if p == nil && isPrivate(first) {
+		r.note("%s", privateNote)
+	}
+	return key, p
+}
+
+// privateNote tells of a private key where a public one is enough.
+const privateNote = "the value holds a private key, of which only the public half is used: store the public key alone, so " +
+	"that nobody who can read the Secret can sign tokens"
+
+func isPrivate(block *pem.Block) bool { return strings.HasSuffix(block.Type, "PRIVATE KEY") }
+
+// publicHalf parses a private key and forgets all of it but its public half.
+func publicHalf(block *pem.Block) (any, *Problem) {
+	var private any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		private, err = x509.ParseECPrivateKey(block.Bytes)
+	default:
+		return nil, problemf(Unsupported, "PEM blocks of type %s are not taken: store the public key alone", quote(block.Type))
+	}
+	signer, ok := private.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, problemf(Unparsable, "the %s can't be parsed, or can't sign", block.Type)
+	}
+	return signer.Public(), nil
 }
 
 func parseBlock(block *pem.Block) (any, *Problem) {
+	if isPrivate(block) {
+		return publicHalf(block)
+	}
 	switch block.Type {
 	case "PUBLIC KEY":
 		k, err := x509.ParsePKIXPublicKey(block.Bytes)
