@@ -234,18 +234,18 @@ func TestParsePEM(t *testing.T) {
 		"an RSA key in PKCS#1": {
 			data: block("RSA PUBLIC KEY", x509.MarshalPKCS1PublicKey(&k.rsa.PublicKey)), opts: algorithms(RS384), want: thumb(RS384),
 		},
-		"a P-256 key":  {data: p256, opts: algorithms(ES256), want: thumb(ES256)},
-		"a P-384 key":  {data: spki(t, k.p384.Public()), opts: algorithms(ES384), want: thumb(ES384)},
-		"a P-521 key":  {data: spki(t, k.p521.Public()), opts: algorithms(ES512), want: thumb(ES512)},
-		"Ed25519":      {data: ed, opts: algorithms(EdDSA), want: thumb(EdDSA)},
-		"with a kid":   {data: p256, opts: Options{KID: "2027-01", Algorithms: []Algorithm{ES256}}, want: parsed{Keys: []string{"2027-01 [ES256]"}}},
-		"format PEM":   {data: p256, opts: Options{Format: FormatPEM, Algorithms: []Algorithm{ES256}}, want: thumb(ES256)},
-		"CRLF":         {data: strings.ReplaceAll(p256, "\n", "\r\n"), opts: algorithms(ES256), want: thumb(ES256)},
-		"leading text": {data: "Certificate:\n  Data: 1\n" + p256, opts: algorithms(ES256), want: thumb(ES256)},
-		"a byte order mark": {
+		"a P-256 key":      {data: p256, opts: algorithms(ES256), want: thumb(ES256)},
+		"a P-384 key":      {data: spki(t, k.p384.Public()), opts: algorithms(ES384), want: thumb(ES384)},
+		"a P-521 key":      {data: spki(t, k.p521.Public()), opts: algorithms(ES512), want: thumb(ES512)},
+		"Ed25519":          {data: ed, opts: algorithms(EdDSA), want: thumb(EdDSA)},
+		"with a kid":       {data: p256, opts: Options{KID: "2027-01", Algorithms: []Algorithm{ES256}}, want: parsed{Keys: []string{"2027-01 [ES256]"}}},
+		"format PEM":       {data: p256, opts: Options{Format: FormatPEM, Algorithms: []Algorithm{ES256}}, want: thumb(ES256)},
+		"Q14 CRLF":         {data: strings.ReplaceAll(p256, "\n", "\r\n"), opts: algorithms(ES256), want: thumb(ES256)},
+		"Q14 leading text": {data: "Certificate:\n  Data: 1\n" + p256, opts: algorithms(ES256), want: thumb(ES256)},
+		"Q14 a byte order mark": {
 			data: "\xef\xbb\xbf" + p256, opts: algorithms(ES256), want: thumb(ES256),
 		},
-		"EC parameters first": {
+		"Q14 EC parameters first": {
 			data: block("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + p256, opts: algorithms(ES256), want: thumb(ES256),
 		},
 		"an algorithm named twice": {data: p256, opts: algorithms(ES256, ES256), want: thumb(ES256)},
@@ -253,7 +253,7 @@ func TestParsePEM(t *testing.T) {
 			data: p256, opts: algorithms(RS256, ES256, EdDSA), want: thumb(ES256),
 		},
 		"a certificate, expired": {data: certificate(t, k.p256), opts: algorithms(ES256), want: thumb(ES256)},
-		"a certificate with its chain": {
+		"Q14 a certificate with its chain": {
 			data: certificate(t, k.p256) + certificate(t, k.p384), opts: algorithms(ES256),
 			want: parsed{Keys: []string{"thumbprint [ES256]"}, Notes: 1},
 		},
@@ -265,11 +265,11 @@ func TestParsePEM(t *testing.T) {
 		"a private key behind its certificate": {
 			data: certificate(t, k.p256) + block("PRIVATE KEY", pkcs8), opts: algorithms(ES256), want: unsupported, says: "private key",
 		},
-		"the public half of a PKCS#8 key": {data: block("PRIVATE KEY", pkcs8), opts: halved(ES256), want: halfOf(ES256)},
-		"the public half of a PKCS#1 key": {
+		"Q16 the public half of a PKCS#8 key": {data: block("PRIVATE KEY", pkcs8), opts: halved(ES256), want: halfOf(ES256)},
+		"Q16 the public half of a PKCS#1 key": {
 			data: block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k.rsa)), opts: halved(RS256), want: halfOf(RS256),
 		},
-		"the public half of a SEC 1 key": {data: sec1(t, k.p256), opts: halved(ES256), want: halfOf(ES256)},
+		"Q16 the public half of a SEC 1 key": {data: sec1(t, k.p256), opts: halved(ES256), want: halfOf(ES256)},
 		"a private key is no secret of HS256": {
 			data: block("PRIVATE KEY", pkcs8), opts: halved(HS256), want: mismatch,
 		},
@@ -287,19 +287,19 @@ func TestParsePEM(t *testing.T) {
 			data: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Headers: map[string]string{"a": "b"}, Bytes: []byte("x")})),
 			opts: algorithms(ES256), want: unsupported, says: "headers",
 		},
-		"two public keys":                       {data: p256 + ed, opts: algorithms(ES256), want: unsupported, says: "more than one key"},
+		"Q14 two public keys":                   {data: p256 + ed, opts: algorithms(ES256), want: unsupported, says: "more than one key"},
 		"a public key behind a certificate":     {data: certificate(t, k.p256) + p256, opts: algorithms(ES256), want: unsupported, says: "more than one key"},
-		"trailing text":                         {data: p256 + "junk", opts: algorithms(ES256), want: unparsable, says: "text follows"},
+		"Q14 trailing text":                     {data: p256 + "junk", opts: algorithms(ES256), want: unparsable, says: "text follows"},
 		"a key cut in half":                     {data: p256[:len(p256)/2], opts: algorithms(ES256), want: unparsable},
 		"a key cut in half in front of another": {data: p256[:len(p256)/2] + "\n" + ed, opts: algorithms(EdDSA), want: unparsable, says: "not whole"},
 		"garbage inside of a boundary":          {data: block("PUBLIC KEY", []byte("garbage")), opts: algorithms(ES256), want: unparsable},
 		"garbage as PKCS#1":                     {data: block("RSA PUBLIC KEY", []byte("garbage")), opts: algorithms(RS256), want: unparsable},
 		"garbage as certificate":                {data: block("CERTIFICATE", []byte("garbage")), opts: algorithms(RS256), want: unparsable},
 		"a block of another type":               {data: block("CERTIFICATE REQUEST", []byte("x")), opts: algorithms(RS256), want: unsupported, says: "CERTIFICATE REQUEST"},
-		"many blocks": {
+		"Q15 many blocks": {
 			data: strings.Repeat(block("EC PARAMETERS", []byte("x")), maxPEMBlocks+1), opts: algorithms(ES256), want: unsupported, says: "PEM blocks",
 		},
-		"P-224":                    {data: spki(t, k.p224.Public()), opts: algorithms(ES256), want: unsupported, says: "P-256"},
+		"Q19 P-224":                {data: spki(t, k.p224.Public()), opts: algorithms(ES256), want: unsupported, says: "P-256"},
 		"a key of another curve":   {data: p256, opts: algorithms(ES384), want: mismatch, says: "P-256 key"},
 		"RSA for ES256":            {data: rsaKey, opts: algorithms(ES256), want: mismatch},
 		"a public key for HS256":   {data: rsaKey, opts: algorithms(HS256), want: mismatch, says: "RSA key"},
@@ -327,8 +327,8 @@ func TestParseRefusesWhatNoFormatTakes(t *testing.T) {
 		"nothing as octets": {
 			data: "", opts: Options{Format: FormatOctets, Algorithms: []Algorithm{HS256}}, want: parsed{Problems: []string{"unparsable"}}, says: "empty",
 		},
-		"too much":   {data: strings.Repeat("-----BEGIN X-----\n", maxBytes/18+1), opts: algorithms(ES256), want: parsed{Problems: []string{"unsupported"}}},
-		"a long kid": {data: p256, opts: Options{KID: strings.Repeat("k", maxKIDLength+1), Algorithms: []Algorithm{ES256}}, want: parsed{Problems: []string{"unsupported"}}},
+		"Q15 too much": {data: strings.Repeat("-----BEGIN X-----\n", maxBytes/18+1), opts: algorithms(ES256), want: parsed{Problems: []string{"unsupported"}}},
+		"a long kid":   {data: p256, opts: Options{KID: strings.Repeat("k", maxKIDLength+1), Algorithms: []Algorithm{ES256}}, want: parsed{Problems: []string{"unsupported"}}},
 		"an unknown format": {
 			data: p256, opts: Options{Format: 99, Algorithms: []Algorithm{ES256}}, want: parsed{Problems: []string{"unsupported"}},
 		},
@@ -347,26 +347,26 @@ func TestParseOctets(t *testing.T) {
 	weak := parsed{Problems: []string{"weak"}}
 	unparsable := parsed{Problems: []string{"unparsable"}}
 	runParse(t, map[string]parseCase{
-		"32 bytes for HS256":             {data: string(secret(32)), opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]"}}},
-		"48 bytes for HS384":             {data: string(secret(48)), opts: algorithms(HS384), want: parsed{Keys: []string{" [HS384]"}}},
-		"64 bytes for all":               {data: string(secret(64)), opts: algorithms(HS256, HS384, HS512), want: parsed{Keys: []string{" [HS256 HS384 HS512]"}}},
-		"with a kid":                     {data: string(secret(32)), opts: Options{KID: "k1", Algorithms: []Algorithm{HS256}}, want: parsed{Keys: []string{"k1 [HS256]"}}},
-		"48 bytes bind what they can":    {data: string(secret(48)), opts: algorithms(HS512, HS256, HS384), want: parsed{Keys: []string{" [HS256 HS384]"}, Notes: 1}},
-		"a trailing line feed is noted":  {data: string(secret(32)) + "\n", opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]"}, Notes: 1}},
-		"PEM text, said to be octets":    {data: spki(t, k.p256.Public()), opts: octets(HS256), want: parsed{Keys: []string{" [HS256]"}, Notes: 1}},
-		"a text that starts with a dash": {data: "-" + string(secret(40)), opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]"}}},
+		"32 bytes for HS256":                {data: string(secret(32)), opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]"}}},
+		"48 bytes for HS384":                {data: string(secret(48)), opts: algorithms(HS384), want: parsed{Keys: []string{" [HS384]"}}},
+		"64 bytes for all":                  {data: string(secret(64)), opts: algorithms(HS256, HS384, HS512), want: parsed{Keys: []string{" [HS256 HS384 HS512]"}}},
+		"with a kid":                        {data: string(secret(32)), opts: Options{KID: "k1", Algorithms: []Algorithm{HS256}}, want: parsed{Keys: []string{"k1 [HS256]"}}},
+		"48 bytes bind what they can":       {data: string(secret(48)), opts: algorithms(HS512, HS256, HS384), want: parsed{Keys: []string{" [HS256 HS384]"}, Notes: 1}},
+		"Q12 a trailing line feed is noted": {data: string(secret(32)) + "\n", opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]"}, Notes: 1}},
+		"PEM text, said to be octets":       {data: spki(t, k.p256.Public()), opts: octets(HS256), want: parsed{Keys: []string{" [HS256]"}, Notes: 1}},
+		"a text that starts with a dash":    {data: "-" + string(secret(40)), opts: algorithms(HS256), want: parsed{Keys: []string{" [HS256]"}}},
 
-		"31 bytes for HS256":           {data: string(secret(31)), opts: algorithms(HS256), want: weak, says: "HS256 needs at least 32"},
-		"47 bytes for HS384":           {data: string(secret(47)), opts: algorithms(HS384), want: weak, says: "HS384 needs at least 48"},
-		"63 bytes for HS512":           {data: string(secret(63)), opts: algorithms(HS512), want: weak, says: "HS512 needs at least 64"},
-		"31 bytes for all":             {data: string(secret(31)), opts: algorithms(HS512, HS256), want: weak, says: "HS256 needs at least 32"},
-		"zeros":                        {data: strings.Repeat("\x00", 64), opts: algorithms(HS256), want: weak, says: "repeats"},
-		"a short password":             {data: "secret", opts: algorithms(HS256), want: weak},
-		"a password with zeros behind": {data: "changeme" + strings.Repeat("\x00", 56), opts: algorithms(HS256), want: weak, says: "repeats"},
-		"a password with dots before":  {data: strings.Repeat(".", 56) + "changeme", opts: algorithms(HS256), want: weak},
-		"a password many times":        {data: strings.Repeat("changeme", 8), opts: algorithms(HS256), want: weak},
-		"a secret of 5 KiB":            {data: string(secret(5 << 10)), opts: octets(HS256), want: parsed{Problems: []string{"unsupported"}}},
-		"octets for RS256":             {data: string(secret(32)), opts: octets(RS256), want: parsed{Problems: []string{"algorithm mismatch"}}},
+		"Q13 31 bytes for HS256":           {data: string(secret(31)), opts: algorithms(HS256), want: weak, says: "HS256 needs at least 32"},
+		"Q13 47 bytes for HS384":           {data: string(secret(47)), opts: algorithms(HS384), want: weak, says: "HS384 needs at least 48"},
+		"Q13 63 bytes for HS512":           {data: string(secret(63)), opts: algorithms(HS512), want: weak, says: "HS512 needs at least 64"},
+		"31 bytes for all":                 {data: string(secret(31)), opts: algorithms(HS512, HS256), want: weak, says: "HS256 needs at least 32"},
+		"Q13 zeros":                        {data: strings.Repeat("\x00", 64), opts: algorithms(HS256), want: weak, says: "repeats"},
+		"Q13 a short password":             {data: "secret", opts: algorithms(HS256), want: weak},
+		"Q13 a password with zeros behind": {data: "changeme" + strings.Repeat("\x00", 56), opts: algorithms(HS256), want: weak, says: "repeats"},
+		"a password with dots before":      {data: strings.Repeat(".", 56) + "changeme", opts: algorithms(HS256), want: weak},
+		"a password many times":            {data: strings.Repeat("changeme", 8), opts: algorithms(HS256), want: weak},
+		"a secret of 5 KiB":                {data: string(secret(5 << 10)), opts: octets(HS256), want: parsed{Problems: []string{"unsupported"}}},
+		"octets for RS256":                 {data: string(secret(32)), opts: octets(RS256), want: parsed{Problems: []string{"algorithm mismatch"}}},
 
 		"a DER public key":              {data: string(der), opts: algorithms(HS256), want: unparsable, says: "Octets"},
 		"a DER PKCS#1 key":              {data: string(x509.MarshalPKCS1PublicKey(&k.rsa.PublicKey)), opts: algorithms(HS256), want: unparsable},
