@@ -110,7 +110,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 		body := &clientBody{src: x.r.Body, control: http.NewResponseController(x.w), from: x.r}
 		x.body = body
 		for name := range x.r.Trailer {
-			if trailerAllowed(name) {
+			if trailerAllowed(name) && !x.verdict.Reserved(name) {
 				if out.Trailer == nil {
 					out.Trailer = http.Header{}
 				}

@@ -52,6 +52,10 @@ func (x *exchange) refuse(r gate.Refusal) {
 		x.refuseGRPC(r, status)
 		return
 	}
+	if r.Body == routing.ErrorBodyNone {
+		x.respond(status, status, "")
+		return
+	}
 	body, err := json.Marshal(problem{
 		Type:   "about:blank",
 		Title:  http.StatusText(status),
@@ -128,6 +132,7 @@ func challengeOf(r gate.Refusal) string {
 	case http.StatusUnauthorized:
 		if r.Reason == refusal.TokenMissing {
 			// No code where the client did not try to authenticate (RFC 6750 section 3.1).
+			writeMetadata(&b, r)
 			return b.String()
 		}
 		code = "invalid_token"
@@ -150,7 +155,16 @@ func challengeOf(r gate.Refusal) string {
 		b.WriteString(`, scope=`)
 		writeQuoted(&b, scope)
 	}
+	writeMetadata(&b, r)
 	return b.String()
+}
+
+// writeMetadata tells where the protected resource's metadata are (RFC 9728 section 5.1).
+func writeMetadata(b *strings.Builder, r gate.Refusal) {
+	if r.ResourceMetadata != "" {
+		b.WriteString(`, resource_metadata=`)
+		writeQuoted(b, r.ResourceMetadata)
+	}
 }
 
 // exactReason is the reason's word, where the policy tells it.

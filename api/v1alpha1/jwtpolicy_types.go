@@ -402,6 +402,58 @@ type TokenForwarding struct {
 	// token says whether the token itself is forwarded: Strip or Preserve. Defaults to Strip.
 	// +optional
 	Token TokenForwardingMode `json:"token,omitempty"`
+
+	// claimsToHeaders puts claims of a verified token into headers of the forwarded request. What clients send under
+	// these names is removed on every route of the Pipeline's namespace, so that upstreams may trust them. At most 16
+	// items.
+	// +optional
+	// +listType=map
+	// +listMapKey=header
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.exists_one(b, b.header.lowerAscii() == a.header.lowerAscii()))",message="claimsToHeaders names a header twice: remove one of them (headers are compared without case)"
+	ClaimsToHeaders []ClaimToHeader `json:"claimsToHeaders,omitempty"`
+}
+
+// ClaimEncoding says how a claim is written into a header.
+//
+// +kubebuilder:validation:Enum=CommaSeparated;JSON
+type ClaimEncoding string
+
+const (
+	// ClaimEncodingCommaSeparated writes a string, number or boolean as it is, and the elements of an array between
+	// commas. What is not printable ASCII, and "%" and ",", is percent-encoded (RFC 3986 section 2.1), and so are spaces
+	// at either end.
+	ClaimEncodingCommaSeparated ClaimEncoding = "CommaSeparated"
+
+	// ClaimEncodingJSON writes the claim as JSON without white space, with all characters that are not ASCII as escapes.
+	ClaimEncodingJSON ClaimEncoding = "JSON"
+)
+
+// ClaimToHeader puts a claim into a header.
+type ClaimToHeader struct {
+	// header that is set, such as X-Roles. It starts with X- and is none that Ostiary sets by itself or that is about the
+	// request's way. Compared without case. 3 to 64 letters, digits and hyphens.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[Xx]-[A-Za-z0-9-]+$')",message="must be X- and letters, digits and hyphens, such as X-Roles"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('x-forwarded-') && !(self.lowerAscii() in ['x-real-ip', 'x-request-id', 'x-original-url', 'x-rewrite-url', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer'])",message="is a header that Ostiary sets or removes by itself: choose another, such as X-Roles"
+	Header string `json:"header"`
+
+	// claim is a JSON Pointer (RFC 6901) to a claim, such as /email or /realm_access/roles: a slash in a name is written
+	// ~1, a tilde ~0. Where the claim is absent, null or empty, the header is absent. 2 to 256 characters, at most 16
+	// steps.
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^(/([^~/]|~[01])*){1,16}$')",message="must be a JSON Pointer such as /realm_access/roles: it starts with a slash, and in names ~ is written ~0 and / is written ~1"
+	Claim string `json:"claim"`
+
+	// encoding says how the claim is written: CommaSeparated or JSON. Defaults to CommaSeparated. A token whose claim
+	// can't be written so, such as an object between commas, or whose value is longer than 8192 bytes, is refused with
+	// claim_mismatch.
+	// +optional
+	Encoding ClaimEncoding `json:"encoding,omitempty"`
 }
 
 // ErrorDetail says how much a refusal tells the client.
@@ -435,4 +487,30 @@ type ErrorResponse struct {
 	// always have the exact reason.
 	// +optional
 	Detail ErrorDetail `json:"detail,omitempty"`
+
+	// body is the content of the answer: ProblemDetails or None. Defaults to ProblemDetails.
+	// +optional
+	Body ErrorBody `json:"body,omitempty"`
+
+	// resourceMetadata is the URL of the protected resource's metadata (RFC 9728), which tells clients where to get a
+	// token. It is the parameter resource_metadata of the WWW-Authenticate challenge. An https URL of at most 512
+	// printable ASCII characters without quotes, backslashes and fragment.
+	// +optional
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^https://[^/?#@]+([/?][!$-\\[\\]-~]*)?$') && isURL(self)",message="must be an https URL without quotes, backslashes, user and fragment, such as https://api.example.com/.well-known/oauth-protected-resource"
+	ResourceMetadata string `json:"resourceMetadata,omitempty"`
 }
+
+// ErrorBody is the content of the answer to a refused request.
+//
+// +kubebuilder:validation:Enum=ProblemDetails;None
+type ErrorBody string
+
+const (
+	// ErrorBodyProblemDetails is application/problem+json (RFC 9457), with as much as detail says.
+	ErrorBodyProblemDetails ErrorBody = "ProblemDetails"
+
+	// ErrorBodyNone is no content: the status and the challenge alone.
+	ErrorBodyNone ErrorBody = "None"
+)

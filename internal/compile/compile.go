@@ -32,7 +32,8 @@ func Compile(s Snapshot) (routing.Config, Report) {
 	resolveConflicts(drafts)
 	noteShadowed(drafts)
 	owners.noteCoveredHosts(drafts)
-	config := routing.Config{Certificates: newCertificates(drafts, owners, w.secrets)}
+	config := routing.Config{Certificates: newCertificates(drafts, owners, w.secrets), ReservedHeaders: reservedHeaders(drafts)}
+	noteTokenHeaders(drafts, config.ReservedHeaders)
 	for _, draft := range drafts {
 		draft.linkUpstream(endpoints)
 		if draft.served() {

@@ -3,6 +3,7 @@ package compile
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -66,6 +67,7 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 	}
 	newTokenLimits(draft, field, policy, errs)
 	if policy.Forwarding != nil {
+		draft.ClaimHeaders = newClaimHeaders(field+".forwarding.claimsToHeaders", policy.Forwarding.ClaimsToHeaders, errs)
 		draft.TokenForwarding = choose(errs, field+".forwarding.token", policy.Forwarding.Token,
 			choice[v1alpha1.TokenForwardingMode, routing.TokenForwarding]{v1alpha1.TokenStrip, routing.TokenStrip},
 			choice[v1alpha1.TokenForwardingMode, routing.TokenForwarding]{v1alpha1.TokenPreserve, routing.TokenPreserve},
@@ -78,6 +80,15 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 			choice[v1alpha1.ErrorDetail, routing.Detail]{v1alpha1.ErrorDetailReason, routing.DetailReason},
 			choice[v1alpha1.ErrorDetail, routing.Detail]{v1alpha1.ErrorDetailNone, routing.DetailNone},
 		)
+		draft.Body = choose(errs, field+".errorResponse.body", answer.Body,
+			choice[v1alpha1.ErrorBody, routing.ErrorBody]{v1alpha1.ErrorBodyProblemDetails, routing.ErrorBodyProblemDetails},
+			choice[v1alpha1.ErrorBody, routing.ErrorBody]{v1alpha1.ErrorBodyNone, routing.ErrorBodyNone},
+		)
+		draft.ResourceMetadata = answer.ResourceMetadata
+		if answer.ResourceMetadata != "" && !isMetadataURL(answer.ResourceMetadata) {
+			errs.invalid("%s.errorResponse.resourceMetadata: %s can't be sent; write an https URL without user and fragment",
+				field, quote(answer.ResourceMetadata))
+		}
 		if !isQuotable(draft.Realm) {
 			errs.invalid("%s.errorResponse.realm: %s can't be sent; write printable ASCII without quotes and backslashes",
 				field, quote(draft.Realm))
@@ -227,6 +238,13 @@ func checkLabelValue(field, value string, errs *problems) {
 		errs.invalid("%s: %s is not the value of a label; write at most 63 letters, digits, \"-\", \"_\" and \".\"",
 			field, quote(value))
 	}
+}
+
+// isMetadataURL reports whether a challenge may carry the URL as that of the resource's metadata (RFC 9728 section 3).
+func isMetadataURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && !strings.Contains(text, "#") &&
+		isQuotable(text) && !strings.Contains(text, " ")
 }
 
 // isQuotable reports whether a string can be a quoted-string (RFC 9110 section 5.6.4) as it is.

@@ -30,6 +30,8 @@ func enumNames() map[reflect.Type][]string {
 		reflect.TypeFor[routing.AudienceMatch]():    {"MatchAny", "Ignore"},
 		reflect.TypeFor[routing.TokenSourceType]():  {"Authorization", "Header", "Cookie", "Query"},
 		reflect.TypeFor[routing.Expiration]():       {"Required", "Optional"},
+		reflect.TypeFor[routing.ErrorBody]():        {"ProblemDetails", "None"},
+		reflect.TypeFor[routing.ClaimEncoding]():    {"CommaSeparated", "JSON"},
 		reflect.TypeFor[routing.ClaimOperator]():    {"In", "NotIn", "Contains", "ContainsAny", "Exists", "DoesNotExist"},
 		reflect.TypeFor[routing.SenderConstraint](): {"Refuse", "Ignore"},
 		reflect.TypeFor[routing.ScopeMatch]():       {"All", "Any"},

@@ -51,6 +51,8 @@ func (g *Gate) Decide(h head.Head, now time.Time) Verdict {
 
 // decide runs the steps of the Pipeline that takes the request. v refuses until the last line says otherwise.
 func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.Time) {
+	v.reserved = s.reserved
+	s.reserved.remove(h)
 	if !s.ready {
 		v.Refusal.Reason = refusal.PipelineNotReady
 		return
@@ -95,11 +97,13 @@ func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Ti
 	}
 	if refused != nil {
 		v.Refusal = Refusal{
-			Reason:  refused.Reason,
-			Realm:   s.pipeline.JWT.Realm,
-			Scopes:  refused.Scopes,
-			Message: refused.Message,
-			Detail:  s.pipeline.JWT.Detail,
+			Reason:           refused.Reason,
+			Realm:            s.pipeline.JWT.Realm,
+			Scopes:           refused.Scopes,
+			Message:          refused.Message,
+			Detail:           s.pipeline.JWT.Detail,
+			Body:             s.pipeline.JWT.Body,
+			ResourceMetadata: s.pipeline.JWT.ResourceMetadata,
 		}
 		if s.pipeline.JWT.Enforcement != routing.EnforcementDryRun || !sparable(refused.Reason) {
 			return false
@@ -115,6 +119,7 @@ func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Ti
 		v.Refusal.Reason = refusal.Internal
 		return false
 	}
+	s.policy.SetClaims(h, allowed)
 	return true
 }
 

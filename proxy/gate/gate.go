@@ -36,6 +36,7 @@ type steps struct {
 	// ready says that everything below could be built.
 	ready    bool
 	pipeline *routing.Pipeline
+	reserved reserved    // of the Pipeline's namespace
 	policy   *jwt.Policy // nil for a public Pipeline
 	acls     []acl       // none without policy
 	upstream *upstream.Upstream
@@ -47,9 +48,11 @@ func New(cfg routing.Config, deps Deps) (*Gate, []routing.Problem) {
 	table, problems := routing.Build(cfg)
 	pipelines := table.Pipelines()
 	g := &Gate{table: table, steps: make([]steps, len(pipelines))}
+	names := reservedOf(cfg.ReservedHeaders)
 	for i := range pipelines {
 		p := table.Pipeline(i)
 		s, err := newSteps(p, deps)
+		s.reserved = names[p.Key.Namespace]
 		g.steps[i] = s
 		if err != nil {
 			problems = append(problems, routing.Problem{Pipeline: p.Key, Message: err.Error()})

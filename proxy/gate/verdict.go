@@ -49,7 +49,13 @@ type Verdict struct {
 	// Caller is who the request was authenticated as, zero where it was not. It is known of a request that was refused
 	// for want of a scope or group as well, and of one that went on as anonymous although it was.
 	Caller jwt.Identity
+
+	reserved reserved
 }
+
+// Reserved says whether a field name is one that only the Pipelines of the namespace may set towards upstreams, in any
+// spelling that a backend may take for it.
+func (v *Verdict) Reserved(name string) bool { return v.reserved.has(name) }
 
 // Pipeline is the index of the Pipeline that took the request, or NoPipeline.
 func (v *Verdict) Pipeline() int { return v.pipeline - 1 }
@@ -66,6 +72,10 @@ type Refusal struct {
 	// Message is what the configuration says of the reason, printable ASCII for logs and, with routing.DetailReason, for
 	// the client.
 	Message string
+	// ResourceMetadata is a URL for the challenge (RFC 9728 section 5.1), empty for none.
+	ResourceMetadata string
+	// Body is the content of the response.
+	Body routing.ErrorBody
 	// Detail says how much the client is told.
 	Detail routing.Detail
 }

@@ -56,7 +56,11 @@ func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 	if refused := p.rules.check(&verified, h); refused != nil {
 		return Allowed{}, refused
 	}
-	return Allowed{by: p, identity: Identity{
+	fields, refused := p.claimFields(&verified)
+	if refused != nil {
+		return Allowed{}, refused
+	}
+	return Allowed{by: p, fields: fields, identity: Identity{
 		Consumer:   entry.Consumer,
 		Credential: entry.Key,
 		KeyID:      entry.KeyID,

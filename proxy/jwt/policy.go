@@ -29,6 +29,7 @@ type Policy struct {
 	expiration     routing.Expiration
 	limits         limits
 	rules          rules
+	headers        []claimHeader
 	requiredScopes []string
 	scopeMatch     routing.ScopeMatch
 	forwarding     routing.TokenForwarding
@@ -51,6 +52,10 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
+	headers, err := newClaimHeaders(cfg.ClaimHeaders)
+	if err != nil {
+		return nil, fmt.Errorf("jwt policy: %w", err)
+	}
 	found, err := newSources(cfg.TokenSources)
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
@@ -67,6 +72,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 		expiration:     cfg.Expiration,
 		limits:         bounds,
 		rules:          conditions,
+		headers:        headers,
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,

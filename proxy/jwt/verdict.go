@@ -14,6 +14,7 @@ type Allowed struct {
 	by        *Policy
 	anonymous bool
 	identity  Identity
+	fields    []claimField // what SetClaims sets
 }
 
 // Granted says whether the caller was let through: whether this is not the zero value.

@@ -24,6 +24,16 @@ type Config struct {
 	Upstreams []Upstream
 	// Certificates are the server certificates, sorted by their first host.
 	Certificates []Certificate
+	// ReservedHeaders are the names of the fields that Pipelines put claims into, by namespace: a client's own are removed
+	// from every request that a Pipeline of the namespace takes. Sorted by namespace.
+	ReservedHeaders []ReservedHeaders
+}
+
+// ReservedHeaders are field names that only the Pipelines of a namespace set.
+type ReservedHeaders struct {
+	Namespace string
+	// Names are in lower case, sorted.
+	Names []string
 }
 
 // Pipeline is one Pipeline as compiled.
@@ -141,8 +151,14 @@ type JWT struct {
 	RequiredScopes   []string
 	ScopeMatch       ScopeMatch
 	TokenForwarding  TokenForwarding
-	Realm            string
-	Detail           Detail
+	// ClaimHeaders are the claims that are forwarded in header fields.
+	ClaimHeaders []ClaimHeader
+	Realm        string
+	Detail       Detail
+	// Body is the content of the answer to a refused request.
+	Body ErrorBody
+	// ResourceMetadata is a URL of printable ASCII for challenges (RFC 9728 section 5.1), empty for none.
+	ResourceMetadata string
 }
 
 // Mode says what happens to a request without a token.
@@ -266,6 +282,25 @@ type ClaimRule struct {
 	Message string
 }
 
+// ClaimHeader puts a claim into a header field.
+type ClaimHeader struct {
+	// Header is a field name that Config.ReservedHeaders has for the namespace.
+	Header string
+	// Claim is a JSON Pointer (package jsonpointer).
+	Claim    string
+	Encoding ClaimEncoding
+}
+
+// ClaimEncoding says how a claim is written into a field.
+type ClaimEncoding uint8
+
+const (
+	// ClaimCommaSeparated writes scalars as they are and arrays between commas, percent-encoded where needed.
+	ClaimCommaSeparated ClaimEncoding = iota
+	// ClaimJSON writes JSON in ASCII.
+	ClaimJSON
+)
+
 // ClaimOperator relates a claim to values.
 type ClaimOperator uint8
 
@@ -312,6 +347,16 @@ const (
 	TokenStrip TokenForwarding = iota
 	// TokenPreserve leaves it where it is.
 	TokenPreserve
+)
+
+// ErrorBody is the content of the answer to a refused request.
+type ErrorBody uint8
+
+const (
+	// ErrorBodyProblemDetails is problem details (RFC 9457).
+	ErrorBodyProblemDetails ErrorBody = iota
+	// ErrorBodyNone is nothing.
+	ErrorBodyNone
 )
 
 // Detail says how much a refusal tells the client.

@@ -54,6 +54,12 @@ func (o Object) Native() (map[string]any, bool) {
 	return native, true
 }
 
+// Unambiguous says whether all objects in the value have members that differ in more than case.
+func (v Value) Unambiguous() bool {
+	_, ok := v.native()
+	return ok
+}
+
 func (v Value) native() (any, bool) {
 	switch {
 	case v.IsNull():
