@@ -118,7 +118,7 @@ func TestClaimHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			resp, _ := do(t, client, request(t, http.MethodGet, "http://app.test"+tc.path, nil,
 				append([]string{"Authorization", "Bearer " + token(t, tc.claims)}, spoofed...)...))
-			if resp.StatusCode != 200 {
+			if resp.StatusCode != http.StatusOK {
 				t.Fatalf("status %d", resp.StatusCode)
 			}
 			got := map[string][]string{}
@@ -149,7 +149,7 @@ func TestReservedTrailers(t *testing.T) {
 		ReservedHeaders: []routing.ReservedHeaders{{Namespace: "shop", Names: []string{"x-roles"}}},
 	})
 	resp, _, _ := b.raw(t, "POST / HTTP/1.1\r\nHost: app.test\r\nTrailer: X-Roles, X-Kept\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Roles: admin\r\nX-Kept: 1\r\n\r\n")
-	if resp.StatusCode != 200 {
+	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
 	if diff := cmp.Diff(http.Header{"X-Kept": {"1"}}, <-trailers); diff != "" {
