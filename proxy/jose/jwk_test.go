@@ -163,8 +163,13 @@ func TestSmallOrderPoints(t *testing.T) {
 					t.Fatal(err)
 				}
 				keys, problems, _ := Parse([]byte(block("PUBLIC KEY", der)), algorithms(EdDSA))
-				if len(keys) != 0 || len(problems) != 1 {
-					t.Errorf("%d keys, problems %v", len(keys), problems)
+				want := Weak
+				if strings.HasPrefix(name, "not canonical") || name == "off the curve" {
+					want = Unparsable
+				}
+				// The message is ours: go-jose refuses these points as well, for now.
+				if len(keys) != 0 || len(problems) != 1 || problems[0].Kind != want || !strings.Contains(problems[0].Message, "the Ed25519 key is") {
+					t.Errorf("%d keys, problems %v, want one of kind %v", len(keys), problems, want)
 				}
 			}
 		})

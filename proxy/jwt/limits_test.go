@@ -71,6 +71,16 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestNoTypeIsNoEmptyType: a token without typ has none of the types, the one of an empty name included.
+func TestNoTypeIsNoEmptyType(t *testing.T) {
+	w := newWorld(t)
+	p := w.policy(t, func(cfg *routing.JWT) { cfg.TokenTypes = []string{"application/"} })
+	token := mint(t, "RS256", w.newKey, map[string]any{"typ": nil, "kid": "new"}, claims(nil))
+	if got, _ := judge(t, p, bearer(token)); got != refusal.TypeNotAllowed {
+		t.Errorf("%s, want type_not_allowed", word(got))
+	}
+}
+
 // TestForgedTokensLearnNothing: what a token lacks is said of verified tokens alone.
 func TestForgedTokensLearnNothing(t *testing.T) {
 	w := newWorld(t)

@@ -47,6 +47,9 @@ func TestOptional(t *testing.T) {
 	if (Allowed{}).Anonymous() {
 		t.Error("the zero Allowed is anonymous instead of a denial")
 	}
+	if (Allowed{anonymous: true}).Anonymous() {
+		t.Error("a caller whom no policy let through is anonymous instead of denied")
+	}
 }
 
 // TestAnonymousHasNoScopes: who is not known is told to come with a token, not that it may never (RFC 9110 section 15.5.4).

@@ -99,7 +99,7 @@ func notToken(r rune) bool {
 	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
 		return false
 	default:
-		return r >= 0x80 || !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+		return !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 	}
 }
 

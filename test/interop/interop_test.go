@@ -230,7 +230,7 @@ func install(t *testing.T) string {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	temporary, err := os.MkdirTemp(parent, "interop-new-")
+	temporary, err := os.MkdirTemp(parent, "interop-new-") //nolint:usetesting // what is renamed must be on the same file system
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,8 +56,10 @@ type Case struct {
 		Query   string      `json:"query"`
 	} `json:"Req"`
 	TokenGen *struct {
-		Prefix, Repeat, Suffix string
-		Count                  int
+		Prefix string `json:"Prefix"`
+		Repeat string `json:"Repeat"`
+		Suffix string `json:"Suffix"`
+		Count  int    `json:"Count"`
 	} `json:"TokenGen"`
 	Now    int64 `json:"Now"`
 	Expect struct {

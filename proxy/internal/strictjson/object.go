@@ -40,9 +40,6 @@ func Parse(text []byte) (Object, error) {
 	}
 	s := scanner{text: text}
 	s.space()
-	if s.peek() != '{' {
-		return Object{}, ErrInvalid
-	}
 	o := Object{members: make([]member, 0, 8)}
 	if !s.object(&o) {
 		return Object{}, ErrInvalid

@@ -46,6 +46,15 @@ func TestParseRefuses(t *testing.T) {
 		"a string":                       `"a"`,
 		"null":                           `null`,
 		"half an object":                 `{`,
+		"an object inside that ends ill": `{"a":{"b":1,}}`,
+		"an object closed by a bracket":  `{"a":{"b":1]}`,
+		"an array closed by a brace":     `{"a":[1}}`,
+		"a name without its quotes":      `{a":1}`,
+		"another letter for the colon":   `{"a"=1}`,
+		"an escape cut by a quote":       `{"a":"\u00""}`,
+		"half a pair, no backslash":      `{"a":"\ud83dxudc00"}`,
+		"half a pair, no u":              `{"a":"\ud83d\xdc00"}`,
+		"half a pair, above its range":   `{"a":"\ud83d\ue000"}`,
 		"half a member":                  `{"a"`,
 		"a name without a value":         `{"a":`,
 		"a member without its end":       `{"a":1`,
@@ -157,6 +166,17 @@ func TestValues(t *testing.T) {
 	}
 	if o.Has("S") || o.Has("") || !o.Has("s") {
 		t.Error("names are not matched exactly")
+	}
+	bracket, err := Parse([]byte(`{"s":"]"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := bracket.Get("s")
+	if _, ok := text.Texts(); ok {
+		t.Error("a string of a bracket is an array of strings")
+	}
+	if _, ok := text.Elements(); ok {
+		t.Error("a string of a bracket is an array")
 	}
 	var none Value
 	if _, ok := none.Text(); ok {

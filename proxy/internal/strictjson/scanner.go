@@ -76,7 +76,8 @@ func (s *scanner) object(o *Object) bool {
 	s.space()
 	if s.peek() == '}' {
 		s.pos++
-		return s.shut()
+		s.depth--
+		return true
 	}
 	for {
 		s.space()
@@ -104,7 +105,8 @@ func (s *scanner) object(o *Object) bool {
 		switch s.next() {
 		case ',':
 		case '}':
-			return s.shut()
+			s.depth--
+			return true
 		default:
 			return false
 		}
@@ -112,13 +114,15 @@ func (s *scanner) object(o *Object) bool {
 }
 
 func (s *scanner) array() bool {
-	if s.next() != '[' || !s.open() {
+	s.pos++ // the bracket that value saw
+	if !s.open() {
 		return false
 	}
 	s.space()
 	if s.peek() == ']' {
 		s.pos++
-		return s.shut()
+		s.depth--
+		return true
 	}
 	for {
 		s.space()
@@ -129,7 +133,8 @@ func (s *scanner) array() bool {
 		switch s.next() {
 		case ',':
 		case ']':
-			return s.shut()
+			s.depth--
+			return true
 		default:
 			return false
 		}
@@ -139,11 +144,6 @@ func (s *scanner) array() bool {
 func (s *scanner) open() bool {
 	s.depth++
 	return s.depth <= MaxDepth
-}
-
-func (s *scanner) shut() bool {
-	s.depth--
-	return true
 }
 
 // str takes a string and returns it with its quotation marks. The text is valid UTF-8 already.

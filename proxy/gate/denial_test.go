@@ -1,0 +1,39 @@
+package gate
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// TestNamesAsLongAsOurs are not ours.
+func TestNamesAsLongAsOurs(t *testing.T) {
+	for _, name := range []string{
+		HeaderUsername, HeaderNamespace, HeaderID, HeaderCustomID, HeaderGroups, HeaderCredential, HeaderAnonymous, HeaderExpressGateway,
+	} {
+		if other := "z" + name[1:]; !IsIdentityHeader(name) || IsIdentityHeader(other) {
+			t.Errorf("%s is ours: %t, %s: %t", name, IsIdentityHeader(name), other, IsIdentityHeader(other))
+		}
+	}
+	if sameName("x-consumer", "x-consumer-id") || sameName("x-consumer-id", "x-consumer") {
+		t.Error("a part of a name is the name")
+	}
+}
+
+// TestAbsentHeaderMatchesNothing, not even an expression that takes the empty text.
+func TestAbsentHeaderMatchesNothing(t *testing.T) {
+	p := pipeline("header", "/")
+	p.Matches[0].Headers = []routing.HeaderMatch{{Name: "X-Tenant", Type: routing.HeaderRegularExpression, Value: ".*"}}
+	g := newGate(t, p)
+	if v := g.Decide(get("/"), time.Time{}); v.Outcome != Refuse || v.Refusal.Reason != refusal.NoRoute {
+		t.Errorf("without the field: %+v", v)
+	}
+	r := get("/")
+	r.header = http.Header{"X-Tenant": {""}}
+	if v := g.Decide(r, time.Time{}); v.Outcome != Forward {
+		t.Errorf("with the field empty: %+v", v)
+	}
+}
