@@ -83,6 +83,10 @@ cover: ## Measure test coverage of the compiler, the router and the token code
 fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 	@hack/fuzz.sh $(FUZZTIME)
 
+.PHONY: mutate
+mutate: ## Take each denial out of the authentication code in turn; fail where no test notices (some minutes)
+	@go run ./hack/mutate
+
 .PHONY: bench
 bench: ## Run the benchmarks BENCHCOUNT (6) times each, in the form benchstat reads
 	@$(SLOW_STEP) "benchmarks" go test -run='^$$' -bench=. -benchmem -count=$(BENCHCOUNT) ./proxy/... ./internal/compile/...

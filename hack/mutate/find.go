@@ -1,0 +1,508 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strings"
+)
+
+// mutant is the code without one denial.
+type mutant struct {
+	id   int
+	pkg  string // folder of its package
+	file string // path below the repository
+	line int
+	name string // file, function and what decides: the same in every version that has it
+
+	witnesses []string // packages whose tests come by the denial
+	killer    string   // what found that it was missing
+	at        string   // the package of that test
+}
+
+// edit inserts text into a file.
+type edit struct {
+	offset  int
+	text    string
+	closing bool // whether it ends what another began
+}
+
+// order is that of edits in a file. Of those at one place the closing come first, the innermost before what it is in, and
+// then the opening, the outermost first; outer ones are made before inner ones.
+func order(edits []edit) {
+	rank := make(map[edit]int, len(edits))
+	for i, e := range edits {
+		rank[e] = i
+	}
+	slices.SortStableFunc(edits, func(a, b edit) int {
+		switch {
+		case a.offset != b.offset:
+			return a.offset - b.offset
+		case a.closing != b.closing:
+			if a.closing {
+				return -1
+			}
+			return 1
+		case a.closing:
+			return rank[b] - rank[a]
+		default:
+			return rank[a] - rank[b]
+		}
+	})
+}
+
+// finder finds the denials of one file.
+type finder struct {
+	fset    *token.FileSet
+	source  []byte
+	path    string
+	next    func() int
+	names   map[string]int
+	mutants []*mutant
+	edits   []edit
+}
+
+// trueDenies are the functions whose true is the denial; anywhere else it is false.
+func trueDenies(function string) bool {
+	return slices.Contains([]string{"notToken", "joined", "roca", "looksPublic", "isPublicDER", "hasPrivate", "effectiveScopes.func"}, function)
+}
+
+// find returns the mutants of a file and the edits that make it one that goes without any of them.
+func (f *finder) find() error {
+	file, err := parser.ParseFile(f.fset, f.path, f.source, parser.SkipObjectResolution)
+	if err != nil {
+		return fmt.Errorf("parse: %w", err)
+	}
+	for _, decl := range file.Decls {
+		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil {
+			s := scope{finder: f, name: functionName(fn), results: results(fn.Type)}
+			s.block(fn.Body.List)
+		}
+	}
+	order(f.edits)
+	return nil
+}
+
+// apply returns the file with all edits. They keep every line where it was.
+func (f *finder) apply() []byte {
+	var b strings.Builder
+	at := 0
+	for _, e := range f.edits {
+		b.Write(f.source[at:e.offset])
+		b.WriteString(e.text)
+		at = e.offset
+	}
+	b.Write(f.source[at:])
+	return []byte(b.String())
+}
+
+func functionName(fn *ast.FuncDecl) string {
+	if fn.Recv == nil || len(fn.Recv.List) == 0 {
+		return fn.Name.Name
+	}
+	t := fn.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
+	}
+	if id, ok := t.(*ast.Ident); ok {
+		return id.Name + "." + fn.Name.Name
+	}
+	return fn.Name.Name
+}
+
+// kind is what a result of a function says about a denial.
+type kind int
+
+const (
+	neutral kind = iota
+	verdict      // nil is yes: error, *Refused, *Problem
+	flagged      // bool
+	found        // nil is no: what a lookup returns
+	outcome      // a Verdict, whose zero value denies
+)
+
+func results(t *ast.FuncType) []kind {
+	var kinds []kind
+	if t.Results == nil {
+		return nil
+	}
+	for _, field := range t.Results.List {
+		for range max(1, len(field.Names)) {
+			kinds = append(kinds, kindOf(field.Type))
+		}
+	}
+	return kinds
+}
+
+func kindOf(t ast.Expr) kind {
+	switch t := t.(type) {
+	case *ast.Ident:
+		switch t.Name {
+		case "error":
+			return verdict
+		case "bool":
+			return flagged
+		case "Verdict":
+			return outcome
+		}
+	case *ast.StarExpr:
+		switch name := lastName(t.X); name {
+		case "Refused", "Problem":
+			return verdict
+		default:
+			return found
+		}
+	case *ast.ArrayType, *ast.MapType:
+		return found
+	}
+	return neutral
+}
+
+func lastName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name
+	case *ast.SelectorExpr:
+		return e.Sel.Name
+	default:
+		return ""
+	}
+}
+
+// scope is a function, or one inside another.
+type scope struct {
+	*finder
+	name    string
+	results []kind
+}
+
+// block looks at statements and at all inside of them.
+func (s scope) block(list []ast.Stmt) {
+	for _, stmt := range list {
+		s.statement(stmt)
+	}
+	if len(list) == 0 {
+		return
+	}
+	// The end of a function, or of a branch, that denies whatever was not let through before.
+	if last, ok := list[len(list)-1].(*ast.ReturnStmt); ok {
+		s.tail(last)
+	}
+}
+
+func (s scope) statement(stmt ast.Stmt) {
+	switch stmt := stmt.(type) {
+	case *ast.IfStmt:
+		s.branch(stmt)
+		return
+	case *ast.SwitchStmt:
+		s.nested(stmt.Init)
+		s.nested(stmt.Tag)
+		s.clauses(stmt.Body, stmt.Tag == nil)
+		return
+	case *ast.TypeSwitchStmt:
+		s.clauses(stmt.Body, false)
+		return
+	case *ast.ForStmt:
+		s.inner(stmt.Body)
+		return
+	case *ast.RangeStmt:
+		s.nested(stmt.X)
+		s.inner(stmt.Body)
+		return
+	case *ast.BlockStmt:
+		s.inner(stmt)
+		return
+	case *ast.AssignStmt:
+		if raisesFlag(stmt) && flagOf(stmt) != "Refusal" && !literally(stmt.Rhs[0], "true") {
+			s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
+		}
+	}
+	s.nested(stmt)
+}
+
+// inner is block without its tail: a return at the end of a loop or of a branch was judged with its condition.
+func (s scope) inner(body *ast.BlockStmt) {
+	for _, stmt := range body.List {
+		s.statement(stmt)
+	}
+}
+
+// nested looks into function literals.
+func (s scope) nested(node ast.Node) {
+	if node == nil {
+		return
+	}
+	ast.Inspect(node, func(n ast.Node) bool {
+		lit, ok := n.(*ast.FuncLit)
+		if ok {
+			in := scope{finder: s.finder, name: s.name + ".func", results: results(lit.Type)}
+			in.block(lit.Body.List)
+		}
+		return !ok
+	})
+}
+
+// branch mutates the condition of an if that denies: each of what is joined by || is a denial of its own.
+func (s scope) branch(stmt *ast.IfStmt) {
+	if stmt.Init != nil {
+		s.nested(stmt.Init)
+	}
+	s.nested(stmt.Cond)
+	if s.denies(stmt.Body.List) {
+		s.without(stmt.Cond)
+	}
+	s.inner(stmt.Body)
+	switch otherwise := stmt.Else.(type) {
+	case *ast.IfStmt:
+		s.branch(otherwise)
+	case *ast.BlockStmt:
+		if s.denies(otherwise.List) {
+			s.cut(otherwise.List, "else")
+		}
+		s.inner(otherwise)
+	}
+}
+
+func (s scope) clauses(body *ast.BlockStmt, conditions bool) {
+	for _, stmt := range body.List {
+		clause := stmt.(*ast.CaseClause)
+		denies := s.denies(clause.Body)
+		switch {
+		case denies && conditions && clause.List != nil:
+			for _, condition := range clause.List {
+				s.without(condition)
+			}
+		case denies && clause.List == nil:
+			s.cut(clause.Body, "default")
+		case denies:
+			s.cut(clause.Body, "case "+s.textOf(clause.List[0].Pos(), clause.List[len(clause.List)-1].End()))
+		}
+		for _, condition := range clause.List {
+			s.nested(condition)
+		}
+		for _, stmt := range clause.Body {
+			s.statement(stmt)
+		}
+		if last := len(clause.Body) - 1; last >= 0 && !denies {
+			if end, ok := clause.Body[last].(*ast.ReturnStmt); ok {
+				s.tail(end)
+			}
+		}
+	}
+}
+
+// without makes a condition that denies one that does not.
+func (s scope) without(condition ast.Expr) {
+	for _, part := range operands(condition, token.LOR) {
+		id := s.add(part.Pos(), s.text(part))
+		s.open(part.Pos(), "(")
+		s.end(part.End(), fmt.Sprintf(") && mutantLive(%d)", id))
+	}
+}
+
+// wrap makes statements ones that can be left out.
+func (s scope) wrap(from, to token.Pos, name string) {
+	id := s.add(from, name)
+	s.open(from, fmt.Sprintf("if mutantLive(%d) { ", id))
+	s.end(to, " }")
+}
+
+// cut takes away the body of a clause that denies whatever has come so far.
+func (s scope) cut(body []ast.Stmt, name string) {
+	last := body[len(body)-1]
+	end, returns := last.(*ast.ReturnStmt)
+	switch {
+	case !returns, len(end.Results) == 0:
+		s.wrap(body[0].Pos(), last.End(), name)
+	default:
+		if yes, ok := s.yes(end); ok {
+			id := s.add(body[0].Pos(), name)
+			s.open(body[0].Pos(), fmt.Sprintf("if !mutantLive(%d) { return %s }; ", id, yes))
+		}
+	}
+}
+
+// tail mutates a return that decides by itself: one that denies, or an expression whose parts do.
+func (s scope) tail(end *ast.ReturnStmt) {
+	if len(end.Results) == 0 || len(end.Results) != len(s.results) {
+		return
+	}
+	if s.deniesBy(end) {
+		if yes, ok := s.yes(end); ok {
+			id := s.add(end.Pos(), s.text(end))
+			s.open(end.Pos(), fmt.Sprintf("if !mutantLive(%d) { return %s }; ", id, yes))
+		}
+		return
+	}
+	last := end.Results[len(end.Results)-1]
+	if s.results[len(s.results)-1] != flagged || literally(last, "true") || literally(last, "false") {
+		return
+	}
+	if trueDenies(s.name) {
+		s.without(last)
+		return
+	}
+	for _, part := range operands(last, token.LAND) {
+		id := s.add(part.Pos(), "return "+s.text(part))
+		s.open(part.Pos(), "(")
+		s.end(part.End(), fmt.Sprintf(" || !mutantLive(%d))", id))
+	}
+}
+
+// yes is the return that says the opposite, where one can be written without knowing types.
+func (s scope) yes(end *ast.ReturnStmt) (string, bool) {
+	if len(end.Results) != len(s.results) {
+		return "", false
+	}
+	texts, changed := make([]string, len(end.Results)), false
+	for i, result := range end.Results {
+		texts[i] = s.text(result)
+		switch {
+		case s.results[i] == verdict:
+			texts[i], changed = "nil", true
+		case s.results[i] == flagged && literally(result, "false"):
+			texts[i], changed = "true", true
+		case s.results[i] == flagged && literally(result, "true"):
+			texts[i], changed = "false", true
+		}
+	}
+	return strings.Join(texts, ", "), changed
+}
+
+// denies says whether statements deny: by their end, or by raising a flag that denies.
+func (s scope) denies(body []ast.Stmt) bool {
+	if len(body) == 0 {
+		return false
+	}
+	for _, stmt := range body {
+		switch stmt := stmt.(type) {
+		case *ast.AssignStmt:
+			if raisesFlag(stmt) {
+				return true
+			}
+		case *ast.ExprStmt:
+			if call, ok := stmt.X.(*ast.CallExpr); ok && lastName(call.Fun) == "refuse" {
+				return true
+			}
+		}
+	}
+	switch last := body[len(body)-1].(type) {
+	case *ast.ReturnStmt:
+		return s.deniesBy(last)
+	case *ast.BranchStmt:
+		return last.Tok == token.CONTINUE
+	default:
+		return false
+	}
+}
+
+// deniesBy says whether a return denies.
+func (s scope) deniesBy(end *ast.ReturnStmt) bool {
+	if len(end.Results) != len(s.results) {
+		return false
+	}
+	for i, result := range end.Results {
+		switch s.results[i] {
+		case verdict:
+			if !literally(result, "nil") && !passesOn(result) {
+				return true
+			}
+		case flagged:
+			if i == len(end.Results)-1 && (literally(result, "true") && trueDenies(s.name) || literally(result, "false") && !trueDenies(s.name)) {
+				return true
+			}
+		case found:
+			if literally(result, "nil") && !slices.Contains(s.results, verdict) {
+				return true
+			}
+		case outcome:
+			if call, ok := result.(*ast.CallExpr); ok && lastName(call.Fun) == "refuse" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// passesOn says whether an expression asks another function, which may say yes, for the verdict.
+func passesOn(e ast.Expr) bool {
+	call, ok := e.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	switch lastName(call.Fun) {
+	case "refuse", "problemf", "Errorf", "New":
+		return false
+	default:
+		return true
+	}
+}
+
+// raisesFlag says whether an assignment is to a field that makes the code deny in the end.
+func raisesFlag(stmt *ast.AssignStmt) bool { return flagOf(stmt) != "" }
+
+// flagOf is the name of that field.
+func flagOf(stmt *ast.AssignStmt) string {
+	if len(stmt.Lhs) != 1 || stmt.Tok != token.ASSIGN {
+		return ""
+	}
+	for e := stmt.Lhs[0]; ; {
+		selector, ok := e.(*ast.SelectorExpr)
+		if !ok {
+			return ""
+		}
+		switch name := selector.Sel.Name; name {
+		case "ambiguous", "malformed", "Refusal":
+			return name
+		}
+		e = selector.X
+	}
+}
+
+func literally(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
+}
+
+// operands are what an operator joins, without parentheses.
+func operands(e ast.Expr, op token.Token) []ast.Expr {
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return operands(e.X, op)
+	case *ast.BinaryExpr:
+		if e.Op == op {
+			return append(operands(e.X, op), operands(e.Y, op)...)
+		}
+	}
+	return []ast.Expr{e}
+}
+
+// add makes a mutant; a name that was there before gets a number.
+func (s scope) add(at token.Pos, name string) int {
+	full := s.path + " " + s.name + ": " + name
+	s.names[full]++
+	if n := s.names[full]; n > 1 {
+		full = fmt.Sprintf("%s (%d)", full, n)
+	}
+	m := &mutant{id: s.next(), file: s.path, line: s.fset.Position(at).Line, name: full}
+	s.mutants = append(s.mutants, m)
+	return m.id
+}
+
+func (f *finder) open(at token.Pos, text string) {
+	f.edits = append(f.edits, edit{offset: f.fset.Position(at).Offset, text: text})
+}
+
+func (f *finder) end(at token.Pos, text string) {
+	f.edits = append(f.edits, edit{offset: f.fset.Position(at).Offset, text: text, closing: true})
+}
+
+func (f *finder) text(n ast.Node) string { return f.textOf(n.Pos(), n.End()) }
+
+// textOf is source text on one line.
+func (f *finder) textOf(from, to token.Pos) string {
+	return strings.Join(strings.Fields(string(f.source[f.fset.Position(from).Offset:f.fset.Position(to).Offset])), " ")
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	envWithout = "OSTIARY_MUTANT"       // the number of the mutant that a run goes without
+	envTrace   = "OSTIARY_MUTANT_TRACE" // the file that tells which denials a run came by
+
+	testTimeout = 2 * time.Minute
+	parallel    = 2
+)
+
+// switchboard is added to each package: it asks whether a denial is in place, and notes that it was asked.
+const switchboard = `package %s
+
+import (
+	"os"
+	"strconv"
+	"sync/atomic"
+)
+
+var mutantWithout = func() int { n, _ := strconv.Atoi(os.Getenv("` + envWithout + `")); return n }()
+
+var mutantTrace = os.Getenv("` + envTrace + `")
+
+var mutantSeen [1 << 16]atomic.Bool // no map: tests count allocations
+
+func mutantLive(n int) bool {
+	if mutantTrace != "" && !mutantSeen[n].Swap(true) {
+		mutantNote(n)
+	}
+	return n != mutantWithout
+}
+
+func mutantNote(n int) {
+	f, err := os.OpenFile(mutantTrace, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(strconv.Itoa(n) + "\n"); err != nil {
+		panic(err)
+	}
+}
+`
+
+// laboratory holds the mutants and the test binaries that have all of them.
+type laboratory struct {
+	dir     string
+	began   time.Time
+	overlay map[string]string
+	mutants []*mutant
+}
+
+func (l *laboratory) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "[%s] %s\n", clock(time.Since(l.began)), fmt.Sprintf(format, args...))
+}
+
+func clock(d time.Duration) string {
+	return fmt.Sprintf("%d:%02d", int(d.Minutes()), int(d.Seconds())%60)
+}
+
+// prepare finds the mutants and writes the files that have them.
+func (l *laboratory) prepare() error {
+	root, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("find the work tree: %w", err)
+	}
+	l.overlay = map[string]string{}
+	for _, pkg := range packages() {
+		files, err := filepath.Glob(pkg + "/*.go")
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("no Go files in %s: mutate runs at the repository's root", pkg)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			if err := l.mutate(root, pkg, file); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		name := filepath.Base(pkg)
+		if err := l.put(filepath.Join(root, pkg, "mutant_switchboard.go"), fmt.Appendf(nil, switchboard, name)); err != nil {
+			return err
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": l.overlay})
+	if err != nil {
+		return fmt.Errorf("write the overlay: %w", err)
+	}
+	return os.WriteFile(l.overlayFile(), text, 0o600)
+}
+
+func (l *laboratory) overlayFile() string { return filepath.Join(l.dir, "overlay.json") }
+
+func (l *laboratory) mutate(root, pkg, file string) error {
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	f := &finder{
+		fset: token.NewFileSet(), source: source, path: file, names: map[string]int{},
+		next: func() func() int { n := len(l.mutants); return func() int { n++; return n } }(),
+	}
+	if err := f.find(); err != nil || len(f.mutants) == 0 {
+		return err
+	}
+	for _, m := range f.mutants {
+		m.pkg = pkg
+	}
+	l.mutants = append(l.mutants, f.mutants...)
+	return l.put(filepath.Join(root, file), f.apply())
+}
+
+// put stands in for a file of the work tree.
+func (l *laboratory) put(file string, text []byte) error {
+	stand := filepath.Join(l.dir, fmt.Sprintf("%d.go", len(l.overlay)))
+	l.overlay[file] = stand
+	return os.WriteFile(stand, text, 0o600)
+}
+
+func binary(pkg string) string { return strings.ReplaceAll(pkg, "/", "-") + ".test" }
+
+// build compiles each package's tests once.
+func (l *laboratory) build(ctx context.Context) error {
+	for _, pkg := range slices.Concat(packages(), witnesses()) {
+		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", l.overlayFile(), "-o", filepath.Join(l.dir, binary(pkg)), "./"+pkg)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return nil
+}
+
+// result is how a run of tests ended.
+type result struct {
+	passed bool
+	by     string // the test that failed
+	output []byte
+}
+
+// test runs a package's tests until one fails.
+func (l *laboratory) test(ctx context.Context, pkg string, env ...string) (result, error) {
+	ctx, cancel := context.WithTimeout(ctx, testTimeout+10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(l.dir, binary(pkg)), "-test.failfast", "-test.short", "-test.timeout="+testTimeout.String())
+	cmd.Dir = pkg
+	cmd.Env = append(os.Environ(), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return result{passed: true, output: out.Bytes()}, nil
+	case errors.As(err, &exit):
+		return result{by: culprit(out.String()), output: out.Bytes()}, nil
+	default:
+		return result{}, fmt.Errorf("run the tests of %s: %w", pkg, err)
+	}
+}
+
+var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+
+// culprit is the first test that failed, with the subtest where there is one.
+func culprit(output string) string {
+	names := failure.FindAllStringSubmatch(output, -1)
+	switch {
+	case strings.Contains(output, "panic: test timed out"):
+		return "a test that never ends"
+	case len(names) > 1 && strings.HasPrefix(names[1][1], names[0][1]+"/"):
+		return names[1][1]
+	case len(names) > 0:
+		return names[0][1]
+	default:
+		return "a panic"
+	}
+}
+
+// trace runs all tests with every denial in place, and finds out which tests come by which of them.
+func (l *laboratory) trace(ctx context.Context) error {
+	for _, pkg := range slices.Concat(packages(), witnesses()) {
+		file := filepath.Join(l.dir, binary(pkg)+".trace")
+		r, err := l.test(ctx, pkg, envTrace+"="+file)
+		if err != nil {
+			return err
+		}
+		if !r.passed {
+			return fmt.Errorf("the tests of %s fail with every denial in place: %s\n%s", pkg, r.by, r.output)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		seen := 0
+		for line := range strings.Lines(string(text)) {
+			id, err := strconv.Atoi(strings.TrimSpace(line))
+			if err != nil || id < 1 || id > len(l.mutants) {
+				return fmt.Errorf("trace of %s: %q", pkg, line)
+			}
+			if m := l.mutants[id-1]; !slices.Contains(m.witnesses, pkg) {
+				m.witnesses = append(m.witnesses, pkg)
+				seen++
+			}
+		}
+		l.say("%s: its tests come by %d denials", pkg, seen)
+	}
+	return nil
+}
+
+// try runs, for each mutant, the tests that come by the denial until one fails.
+func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalent) {
+	work := make(chan *mutant)
+	var workers sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	for range parallel {
+		workers.Go(func() {
+			for m := range work {
+				l.kill(ctx, m)
+				mu.Lock()
+				done++
+				l.say("%*d/%d %s:%d %s", len(strconv.Itoa(len(mutants))), done, len(mutants), m.file, m.line, m.fate(known))
+				mu.Unlock()
+			}
+		})
+	}
+	for _, m := range mutants {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- m
+	}
+	close(work)
+	workers.Wait()
+}
+
+func (l *laboratory) kill(ctx context.Context, m *mutant) {
+	for _, pkg := range m.witnesses {
+		r, err := l.test(ctx, pkg, envWithout+"="+strconv.Itoa(m.id))
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			r = result{by: "an endless run"}
+		}
+		if !r.passed {
+			m.killer, m.at = r.by, pkg
+			return
+		}
+	}
+}
