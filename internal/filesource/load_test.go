@@ -244,7 +244,7 @@ status: {conditions: [{type: Whatever}]}
 			files:       map[string]string{"a.yaml": consumerYAML, "b.yaml": "# again\n" + consumerYAML},
 			wantObjects: []string{"Consumer shop/acme"},
 			wantFindings: []string{
-				"b.yaml:2: error: Consumer shop/acme: is defined twice, first in a.yaml:1: that one is used, remove one of the two",
+				"b.yaml:2: error: Consumer shop/acme: is defined twice, also in a.yaml:1: that one is used, remove one of the two",
 			},
 		},
 		"kinds of others are ignored": {

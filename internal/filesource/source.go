@@ -1,15 +1,18 @@
 package filesource
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -81,7 +84,7 @@ func (s *Source) Load() (*World, []Finding, error) {
 	}
 	l := &loader{
 		kinds: s.kinds, last: s.last,
-		objects: map[identity]*object{}, places: map[identity]place{}, lost: map[string]int{},
+		objects: map[identity]*object{}, found: map[identity][]definition{}, lost: map[string]int{},
 	}
 	if slices.Contains(s.paths, stdinPath) {
 		l.addFile(stdinName, s.stdin)
@@ -99,6 +102,9 @@ func (s *Source) Load() (*World, []Finding, error) {
 	for _, directory := range slices.Sorted(maps.Keys(found.unreadable)) {
 		l.unreadable(directory, found.unreadable[directory])
 	}
+	for id, definitions := range l.found {
+		l.settle(id, definitions)
+	}
 	l.keepLost()
 	sortFindings(l.findings)
 	s.last = l.objects
@@ -113,12 +119,19 @@ type place struct {
 
 func (p place) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
 
+// definition is an object at a place. It is accepted if there are no errs.
+type definition struct {
+	place
+	value metav1.Object
+	errs  field.ErrorList
+}
+
 // loader is one Load.
 type loader struct {
 	kinds    *kinds
 	last     map[identity]*object
 	objects  map[identity]*object
-	places   map[identity]place // of every object, accepted or not
+	found    map[identity][]definition // of every object, accepted or not, in the order of files and lines
 	findings []Finding
 	// lost has, for each file whose content is not fully known, the index of the Finding that says so first.
 	lost map[string]int
@@ -204,22 +217,64 @@ func (l *loader) addObject(at place, u *unstructured.Unstructured) {
 	if v.object == nil && len(v.errs) == 0 {
 		return
 	}
-	if first, ok := l.places[id]; ok {
-		finding.Message = fmt.Sprintf("is defined twice, first in %s: that one is used, remove one of the two", first)
-		l.findings = append(l.findings, finding)
+	l.found[id] = append(l.found[id], definition{place: at, value: v.object, errs: v.errs})
+}
+
+// settle chooses among the definitions of one object. A copy never replaces what is in force: it could be one without the
+// protection that the other has.
+func (l *loader) settle(id identity, definitions []definition) {
+	before := l.last[id]
+	chosen := definitions[0]
+	if before != nil {
+		chosen = slices.MaxFunc(definitions, func(a, b definition) int { return cmp.Compare(a.likeness(before), b.likeness(before)) })
+		if _, lost := l.lostAt(before.file); lost && chosen.file != before.file && len(chosen.errs) == 0 {
+			delete(l.found, id) // as if there were none: keepLost keeps the one before
+			for _, d := range definitions {
+				f := d.finding(id)
+				f.Message = fmt.Sprintf("stays in force as it was in %s, of which it is not known whether it still defines it: mend that file first", before.file)
+				l.findings = append(l.findings, f)
+			}
+			return
+		}
+	}
+	for _, d := range definitions {
+		if d.place != chosen.place {
+			f := d.finding(id)
+			f.Message = fmt.Sprintf("is defined twice, also in %s: that one is used, remove one of the two", chosen.place)
+			l.findings = append(l.findings, f)
+		}
+	}
+	if len(chosen.errs) == 0 {
+		l.objects[id] = &object{identity: id, file: chosen.file, line: chosen.line, value: chosen.value}
 		return
 	}
-	l.places[id] = at
-	if len(v.errs) == 0 {
-		l.objects[id] = &object{identity: id, file: at.file, line: at.line, value: v.object}
-		return
-	}
-	findings := finding.of(v.errs)
-	if before, ok := l.last[id]; ok {
+	findings := chosen.finding(id).of(chosen.errs)
+	if before != nil {
 		l.objects[id] = before
 		findings[0].Message += " (the version that was accepted before stays in force)"
 	}
 	l.findings = append(l.findings, findings...)
+}
+
+// likeness says how likely a definition is the one that is in force: it is in the same file, says the same, is in the
+// same line, the first of these deciding.
+func (d definition) likeness(before *object) int {
+	n := 0
+	if d.file == before.file {
+		n += 4
+	}
+	if reflect.DeepEqual(d.value, before.value) {
+		n += 2
+	}
+	if d.line == before.line {
+		n++
+	}
+	return n
+}
+
+// finding is about this definition, without a message.
+func (d definition) finding(id identity) Finding {
+	return Finding{File: d.file, Line: d.line, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
 }
 
 // keepLost keeps what a file held before, where it is not known what it holds now, but for what was found elsewhere.
@@ -227,7 +282,7 @@ func (l *loader) keepLost() {
 	kept := map[string]int{}
 	for id, before := range l.last {
 		file, ok := l.lostAt(before.file)
-		if _, found := l.places[id]; ok && !found {
+		if _, found := l.found[id]; ok && !found {
 			l.objects[id] = before
 			kept[file]++
 		}

@@ -18,12 +18,15 @@ type step struct {
 	remove       []string
 	wantObjects  []string
 	wantFindings []string
+	// wantStatusCode tells the versions of the Pipeline apart; 0 where it doesn't matter.
+	wantStatusCode int32
 }
 
 const inForce = " (the version that was accepted before stays in force)"
 
 // A version that an API server would refuse leaves what was accepted before in force, as it does there.
 func TestReload(t *testing.T) {
+	otherPipeline := strings.Replace(pipelineYAML, "statusCode: 200", "statusCode: 404", 1)
 	badPipeline := strings.Replace(pipelineYAML, "statusCode: 200", "statusCode: many", 1)
 	badFinding := `a.yaml:1: error: Pipeline shop/orders: spec.policies[0].terminate.statusCode: Invalid value: "string": ` +
 		"spec.policies[0].terminate.statusCode in body must be of type integer: \"string\""
@@ -89,6 +92,76 @@ func TestReload(t *testing.T) {
 			},
 			{remove: []string{"b.yaml"}, write: map[string]string{"a.yaml": ""}},
 		},
+		"a copy in a file that sorts first does not replace what is in force": {
+			{write: map[string]string{"a.yaml": pipelineYAML}, wantObjects: []string{"Pipeline shop/orders"}},
+			{
+				write:       map[string]string{"0.yaml": otherPipeline},
+				wantObjects: []string{"Pipeline shop/orders"},
+				wantFindings: []string{
+					"0.yaml:1: error: Pipeline shop/orders: is defined twice, also in a.yaml:1: that one is used, remove one of the two",
+				},
+				wantStatusCode: 200,
+			},
+			{ // it moves within its file, and is edited
+				write:       map[string]string{"a.yaml": consumerYAML + "---\n" + strings.Replace(pipelineYAML, "statusCode: 200", "statusCode: 201", 1)},
+				wantObjects: []string{"Consumer shop/acme", "Pipeline shop/orders"},
+				wantFindings: []string{
+					"0.yaml:1: error: Pipeline shop/orders: is defined twice, also in a.yaml:6: that one is used, remove one of the two",
+				},
+				wantStatusCode: 201,
+			},
+			{ // it becomes invalid: what was accepted stays, not the copy
+				write:       map[string]string{"a.yaml": badPipeline},
+				wantObjects: []string{"Pipeline shop/orders"},
+				wantFindings: []string{
+					"0.yaml:1: error: Pipeline shop/orders: is defined twice, also in a.yaml:1: that one is used, remove one of the two",
+					badFinding + inForce,
+				},
+				wantStatusCode: 201,
+			},
+			{ // only the copy is left
+				remove: []string{"a.yaml"}, wantObjects: []string{"Pipeline shop/orders"}, wantStatusCode: 404,
+			},
+		},
+		"a copy above the one in force, in its file, does not replace it": {
+			{write: map[string]string{"a.yaml": pipelineYAML}, wantObjects: []string{"Pipeline shop/orders"}},
+			{
+				write:       map[string]string{"a.yaml": otherPipeline + "---\n" + pipelineYAML},
+				wantObjects: []string{"Pipeline shop/orders"},
+				wantFindings: []string{
+					"a.yaml:1: error: Pipeline shop/orders: is defined twice, also in a.yaml:13: that one is used, remove one of the two",
+				},
+				wantStatusCode: 200,
+			},
+		},
+		"a file is renamed while there is a copy": {
+			{write: map[string]string{"a.yaml": pipelineYAML}, wantObjects: []string{"Pipeline shop/orders"}},
+			{
+				remove:      []string{"a.yaml"},
+				write:       map[string]string{"0.yaml": otherPipeline, "b.yaml": pipelineYAML},
+				wantObjects: []string{"Pipeline shop/orders"},
+				wantFindings: []string{
+					"0.yaml:1: error: Pipeline shop/orders: is defined twice, also in b.yaml:1: that one is used, remove one of the two",
+				},
+				wantStatusCode: 200,
+			},
+		},
+		"a copy does not replace what a file held that can't be read now": {
+			{write: map[string]string{"a.yaml": pipelineYAML}, wantObjects: []string{"Pipeline shop/orders"}},
+			{
+				write:       map[string]string{"a.yaml": "a: [\n", "0.yaml": otherPipeline},
+				wantObjects: []string{"Pipeline shop/orders"},
+				wantFindings: []string{
+					"0.yaml:1: error: Pipeline shop/orders: stays in force as it was in a.yaml, of which it is not known whether it still defines it: mend that file first",
+					"a.yaml:1: error: yaml: line 1: did not find expected node content (objects that were accepted from here before and stay in force: 1)",
+				},
+				wantStatusCode: 200,
+			},
+			{
+				write:       map[string]string{"a.yaml": consumerYAML},
+				wantObjects: []string{"Consumer shop/acme", "Pipeline shop/orders"}, wantStatusCode: 404,
+			},
+		},
 		"a file that can't be read keeps what it held": {
 			{write: map[string]string{"d/a.yaml": consumerYAML}, wantObjects: []string{"Consumer shop/acme"}},
 			{
@@ -118,7 +191,14 @@ func TestReload(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				objects, findings := load(t, s, directory)
+				world, found, err := s.Load()
+				if err != nil {
+					t.Fatal(err)
+				}
+				objects, findings := names(world), relative(found, directory)
+				if want := step.wantStatusCode; want != 0 && (len(world.pipelines) != 1 || world.pipelines[0].Spec.Policies[0].Terminate.StatusCode != want) {
+					t.Errorf("step %d: the version of the Pipeline with status code %d is not in force", i, want)
+				}
 				if diff := cmp.Diff(step.wantObjects, objects); diff != "" {
 					t.Errorf("step %d: objects (-want +got):\n%s", i, diff)
 				}
@@ -136,7 +216,7 @@ func TestUnreadableDirectoriesKeepWhatTheyHeld(t *testing.T) {
 			{Kind: "Consumer", Name: "in"}:  {file: "manifests/d/below/a.yaml"},
 			{Kind: "Consumer", Name: "out"}: {file: "manifests/dd/a.yaml"},
 		},
-		objects: map[identity]*object{}, places: map[identity]place{}, lost: map[string]int{},
+		objects: map[identity]*object{}, found: map[identity][]definition{}, lost: map[string]int{},
 	}
 	l.unreadable("manifests/d", &os.PathError{Op: "open", Path: "manifests/d", Err: os.ErrPermission})
 	l.keepLost()

@@ -55,7 +55,7 @@ func Watch(ctx context.Context, paths []string, onChange func()) error {
 	}
 	w.digest = digest(w.paths)
 	onChange()
-	w.run(ctx)
+	w.run(ctx, notifier.Events, notifier.Errors)
 	if err := notifier.Close(); err != nil {
 		return fmt.Errorf("stop watching manifests: %w", err)
 	}
@@ -73,15 +73,14 @@ type watcher struct {
 	onChange func()
 }
 
-// run turns events into calls of onChange until the context ends.
-func (w *watcher) run(ctx context.Context) {
+// run turns events and polls into calls of onChange until the context ends.
+func (w *watcher) run(ctx context.Context, events <-chan fsnotify.Event, failures <-chan error) {
 	settled := time.NewTimer(quiet)
 	settled.Stop()
 	defer settled.Stop()
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
-	events, failures := w.notifier.Events, w.notifier.Errors
-	var since time.Time // of the first event that was not looked at
+	var since time.Time // of the first event or poll that was not looked at
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,8 +100,10 @@ func (w *watcher) run(ctx context.Context) {
 			}
 			// Events were lost, so that nobody knows what changed: look.
 		case <-poll.C:
-			w.look()
-			continue
+			// What nobody told of may be half written as well: this waits for quiet as an event does.
+			if !since.IsZero() {
+				continue // something did tell, and is being waited for
+			}
 		case <-settled.C:
 			since = time.Time{}
 			w.look()

@@ -5,8 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
@@ -201,4 +204,47 @@ func TestWatchLooksBeforeThingsAreQuiet(t *testing.T) {
 	w.expect(t, "a file that is written all the time")
 	close(stop)
 	must(t, <-writing)
+}
+
+// A poll waits until nothing is being written, as an event does; without events it is all there is.
+func TestPollsWaitWhileSomethingIsBeingWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.yaml")
+	put(t, file, "a: 1")
+	notifier, err := fsnotify.NewWatcher() // outside of the bubble: it waits for the kernel
+	must(t, err)
+	defer func() { must(t, notifier.Close()) }()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var looked []time.Duration
+		w := &watcher{
+			paths:    []string{file},
+			notifier: notifier,
+			onChange: func() { looked = append(looked, time.Since(began)) },
+		}
+		must(t, w.follow())
+		w.digest = digest(w.paths)
+		events := make(chan fsnotify.Event)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.run(ctx, events, nil)
+		}()
+
+		<-time.After(pollInterval - quiet/2)
+		put(t, file, "a: [half")
+		events <- fsnotify.Event{Name: file, Op: fsnotify.Write}
+		<-time.After(quiet * 3 / 4) // the poll is in between
+		put(t, file, "a: [whole]")
+		events <- fsnotify.Event{Name: file, Op: fsnotify.Write}
+		<-time.After(pollInterval / 2)
+		put(t, file, "a: 3") // no event tells of it
+		<-time.After(pollInterval)
+		stop()
+		<-done
+		want := []time.Duration{pollInterval + quiet/4 + quiet, 2*pollInterval + quiet}
+		if diff := cmp.Diff(want, looked); diff != "" {
+			t.Errorf("looked at (-want +got):\n%s", diff)
+		}
+	})
 }
