@@ -427,6 +427,59 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A private key is for its owner alone, whoever could read the file that it replaces.
+func TestKeysAreForTheirOwnerAlone(t *testing.T) {
+	directory := t.TempDir()
+	path := filepath.Join(directory, "acme.pem")
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(path) // someone who opened the old file must not see the new key
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if text, code := output(t, "keygen", "--secret", "acme-jwt", "--private-key", path); code != exitOK {
+		t.Fatalf("keygen ended with %d: %s", code, text)
+	}
+	if old, err := io.ReadAll(reader); err != nil || string(old) != "old" {
+		t.Errorf("who opened the file before reads something else, %v", err)
+	}
+	wantPrivate(t, path)
+	if err := os.WriteFile(filepath.Join(directory, "secret.yaml"), []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writeQuickstart(directory, quickstartUpstream); err != nil {
+		t.Fatal(err)
+	}
+	wantPrivate(t, filepath.Join(directory, "secret.yaml"))
+	wantPrivate(t, filepath.Join(directory, "acme.key"))
+	left, err := filepath.Glob(filepath.Join(directory, ".*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("temporary files are left: %q, %v", left, err)
+	}
+	for name, path := range map[string]string{
+		"a directory that is absent": filepath.Join(directory, "absent", "a.pem"),
+		"a directory":                directory,
+		"a device":                   os.DevNull,
+	} {
+		if _, code := output(t, "keygen", "--secret", "acme-jwt", "--private-key", path); code == exitOK {
+			t.Errorf("a private key was written to %s", name)
+		}
+	}
+}
+
+func wantPrivate(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("%s has mode %o, want 600", filepath.Base(path), mode)
+	}
+}
+
 func TestMistakesOfCommands(t *testing.T) {
 	keyFile := filepath.Join(t.TempDir(), "key")
 	if said, code := output(t, "keygen", "--secret=a", "--private-key="+keyFile); code != exitOK {

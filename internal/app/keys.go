@@ -16,8 +16,6 @@ import (
 	"github.com/ostiary/ostiary/internal/mint"
 )
 
-const privateFileMode = 0o600
-
 func newKeygenCommand(s streams) *cobra.Command {
 	var algorithm, name, namespace, entry, private string
 	cmd := &cobra.Command{
@@ -31,7 +29,7 @@ func newKeygenCommand(s streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(private, key.Private, privateFileMode); err != nil {
+			if err := replacePrivate(private, key.Private); err != nil {
 				return fmt.Errorf("write the private key: %w", err)
 			}
 			manifest, err := secretManifest(namespace, name, entry, key.Verifier)

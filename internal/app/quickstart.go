@@ -118,10 +118,10 @@ func writeQuickstart(directory, upstream string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(directory, "secret.yaml"), secret, privateFileMode); err != nil {
+	if err := replacePrivate(filepath.Join(directory, "secret.yaml"), secret); err != nil {
 		return nil, fmt.Errorf("write the sample Secret: %w", err)
 	}
-	if err := os.WriteFile(privateFile, key.Private, privateFileMode); err != nil {
+	if err := replacePrivate(privateFile, key.Private); err != nil {
 		return nil, fmt.Errorf("write the sample's private key: %w", err)
 	}
 	return key.Private, nil
