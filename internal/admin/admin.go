@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -139,7 +140,30 @@ func debugHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopbackHost(r.Host) {
+			plain(w, http.StatusForbidden, "the debug pages are served under localhost and loopback addresses alone; write http://localhost and the port")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// isLoopbackHost reports whether a Host field names this machine: localhost or a loopback address. Any other name may be
+// one that a page of another site made resolve to a loopback address, to have the browser read the pages for it (DNS
+// rebinding).
+func isLoopbackHost(host string) bool {
+	name := host
+	if withoutPort, _, err := net.SplitHostPort(host); err == nil {
+		name = withoutPort
+	} else if inner, ok := strings.CutPrefix(host, "["); ok {
+		name = strings.TrimSuffix(inner, "]")
+	}
+	if strings.EqualFold(name, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(name)
+	return err == nil && addr.IsLoopback()
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

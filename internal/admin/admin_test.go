@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -67,10 +68,62 @@ func TestPages(t *testing.T) {
 			}
 		})
 	}
+	_, port, err := net.SplitHostPort(addresses["debug"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A page of another site can resolve its own name to a loopback address and read what that answers: DNS rebinding.
+	for host, want := range map[string]int{
+		"localhost:" + port:             200,
+		"LOCALHOST":                     200,
+		"127.0.0.1:" + port:             200,
+		"127.9.9.9":                     200,
+		"[::1]:" + port:                 200,
+		"[::1]":                         200,
+		"rebound.example.com":           403,
+		"rebound.example.com:" + port:   403,
+		"localhost.example.com":         403,
+		"127.0.0.1.example.com:" + port: 403,
+		"10.0.0.1:" + port:              403,
+		"0.0.0.0:" + port:               403,
+		"[::]:" + port:                  403,
+		"localhost:x:" + port:           403,
+	} {
+		for _, path := range []string{"/debug/status", "/debug/pprof/cmdline"} {
+			if status, body := getAs(t, client, addresses["debug"], host, path); status != want {
+				t.Errorf("%s with Host %q: %d %q, want %d", path, host, status, body, want)
+			} else if want == 403 && !strings.Contains(body, "localhost") {
+				t.Errorf("%s with Host %q: %q does not say what to write", path, host, body)
+			}
+		}
+	}
+	if status, _ := getAs(t, client, addresses["admin"], "10.0.0.1", "/healthz"); status != 200 {
+		t.Errorf("the admin listener, which the kubelet asks by the pod's address, answers %d", status)
+	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run returned %v after its context ended, want nil", err)
 	}
+}
+
+// getAs asks for another host than the one that it connects to.
+func getAs(t *testing.T, client *http.Client, address, host, path string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = host
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(content)
 }
 
 func TestDebugAddressMustBeLoopback(t *testing.T) {
