@@ -122,47 +122,18 @@ func urlHost(host string, loopback LoopbackPolicy) (canonical, complaint string)
 
 // checkAddress says why an address is never a backend.
 func checkAddress(address netip.Addr, loopback LoopbackPolicy) string {
-	ip := embeddedAddress(address.Unmap())
-	if ip.IsLoopback() {
-		if loopback == LoopbackAllowed {
-			return ""
+	switch routing.ClassifyAddress(address) {
+	case routing.AddressLoopback:
+		if loopback != LoopbackAllowed {
+			return fmt.Sprintf("%s is a loopback address, which is never a backend; write the server's own address", address)
 		}
-		return fmt.Sprintf("%s is a loopback address, which is never a backend; write the server's own address", address)
-	}
-	switch {
-	case ip.IsUnspecified(), ip.IsMulticast(), ip.Is4() && (ip.As4()[0] == 0 || ip.As4()[0] == 255):
+	case routing.AddressNoServer:
 		return fmt.Sprintf("%s is not the address of a server; write the server's own", address)
-	case ip.IsLinkLocalUnicast():
+	case routing.AddressLinkLocal:
 		return fmt.Sprintf("%s is a link-local address (where clouds serve metadata), which is never a backend; write the server's own address", address)
-	case isMetadataAddress(ip):
+	case routing.AddressMetadata:
 		return fmt.Sprintf("%s is a cloud's metadata service, which is never a backend; write the server's own address", address)
+	case routing.AddressOrdinary:
 	}
 	return ""
-}
-
-// embeddedAddress returns the IPv4 address in an IPv6 address that leads to it: NAT64 (RFC 6052), IPv4-compatible
-// (RFC 4291 section 2.5.5.1) and 6to4 (RFC 3056).
-func embeddedAddress(ip netip.Addr) netip.Addr {
-	if !ip.Is6() {
-		return ip
-	}
-	b := ip.As16()
-	switch {
-	case netip.PrefixFrom(netip.AddrFrom16([16]byte{0, 0x64, 0xff, 0x9b}), 96).Contains(ip),
-		netip.PrefixFrom(netip.IPv6Unspecified(), 96).Contains(ip) && !ip.IsLoopback() && !ip.IsUnspecified():
-		return netip.AddrFrom4([4]byte(b[12:]))
-	case b[0] == 0x20 && b[1] == 0x02:
-		return netip.AddrFrom4([4]byte(b[2:6]))
-	}
-	return ip
-}
-
-// isMetadataAddress reports whether an address is that of a cloud's metadata service outside the link-local ranges: AWS
-// and Google over IPv6, Alibaba, Azure and Oracle.
-func isMetadataAddress(ip netip.Addr) bool {
-	switch ip.String() {
-	case "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192":
-		return true
-	}
-	return false
 }

@@ -90,45 +90,25 @@ func (p dialPolicy) control(_ context.Context, _, address string, _ syscall.RawC
 // check returns ErrAddressRefused for an address that no backend has: one of this host alone, of the link, of a cloud's
 // metadata service, or of our own listeners.
 func (p dialPolicy) check(addr netip.AddrPort) error {
-	ip := embedded(addr.Addr().Unmap().WithZone(""))
-	switch {
-	case !ip.IsValid(), ip.IsUnspecified(), ip.IsMulticast(), ip.IsLinkLocalUnicast(), ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}),
-		ip.Is4() && ip.As4()[0] == 0, isMetadata(ip):
+	switch routing.ClassifyAddress(addr.Addr()) {
+	case routing.AddressOrdinary:
+	case routing.AddressLoopback:
+		if p.loopback != LoopbackAllow {
+			return fmt.Errorf("%w: %s is a loopback address", ErrAddressRefused, addr)
+		}
+	case routing.AddressNoServer, routing.AddressLinkLocal, routing.AddressMetadata:
 		return fmt.Errorf("%w: %s", ErrAddressRefused, addr)
-	case ip.IsLoopback() && p.loopback != LoopbackAllow:
-		return fmt.Errorf("%w: %s is a loopback address", ErrAddressRefused, addr)
-	case p.own != nil && isOwn(netip.AddrPortFrom(ip, addr.Port()), p.own()):
-		return fmt.Errorf("%w: %s is a listener of this process", ErrAddressRefused, addr)
+	}
+	if p.own == nil {
+		return nil
+	}
+	own := p.own()
+	for _, ip := range append(routing.EmbeddedAddresses(addr.Addr()), addr.Addr().Unmap().WithZone("")) {
+		if isOwn(netip.AddrPortFrom(ip, addr.Port()), own) {
+			return fmt.Errorf("%w: %s is a listener of this process", ErrAddressRefused, addr)
+		}
 	}
 	return nil
-}
-
-// embedded returns the IPv4 address in an IPv6 address that translates to it: NAT64 (RFC 6052), IPv4-compatible
-// (RFC 4291 section 2.5.5.1) and 6to4 (RFC 3056).
-func embedded(ip netip.Addr) netip.Addr {
-	if !ip.Is6() {
-		return ip
-	}
-	b := ip.As16()
-	switch {
-	case netip.PrefixFrom(netip.AddrFrom16([16]byte{0, 0x64, 0xff, 0x9b}), 96).Contains(ip):
-		return netip.AddrFrom4([4]byte(b[12:]))
-	case netip.PrefixFrom(netip.IPv6Unspecified(), 96).Contains(ip) && !ip.IsLoopback() && !ip.IsUnspecified():
-		return netip.AddrFrom4([4]byte(b[12:]))
-	case b[0] == 0x20 && b[1] == 0x02:
-		return netip.AddrFrom4([4]byte(b[2:6]))
-	}
-	return ip
-}
-
-// isMetadata reports whether that is the address of a cloud's metadata service outside the link-local ranges: AWS over
-// IPv6, Google over IPv6, Alibaba, Azure's host channel and Oracle.
-func isMetadata(ip netip.Addr) bool {
-	switch ip.String() {
-	case "fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192":
-		return true
-	}
-	return false
 }
 
 // isOwn reports whether one of the listeners takes connections to that address.
