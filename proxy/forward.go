@@ -17,6 +17,7 @@ import (
 	"github.com/ostiary/ostiary/proxy/gate"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/upstream"
 )
 
 const (
@@ -378,7 +379,7 @@ func (x *exchange) copyBody(resp *http.Response, control *http.ResponseControlle
 				x.gone = true
 			} else {
 				x.h.metrics.failed(x.verdict.Pass.Upstream(), "response_cut")
-				x.h.log.Debug("response was cut short", "upstream", x.verdict.Pass.Upstream(), "endpoint", x.endpoint, "error", err)
+				x.h.log.Debug("response was cut short", "upstream", x.verdict.Pass.Upstream(), "endpoint", x.endpoint, "error", upstream.Cause(err))
 				x.reason, x.refused = refusal.UpstreamProtocol, true
 			}
 			panic(http.ErrAbortHandler)

@@ -229,7 +229,7 @@ func (x *exchange) fail(err error) {
 	}
 	var failed *upstream.Error
 	if !errors.As(err, &failed) {
-		x.h.log.Error("request failed for an unknown reason", "upstream", x.verdict.Pass.Upstream(), "error", err)
+		x.h.log.Error("request failed for an unknown reason", "upstream", x.verdict.Pass.Upstream(), "error", upstream.Cause(err))
 		x.refuse(gate.Refusal{Reason: refusal.Internal})
 		return
 	}

@@ -129,6 +129,40 @@ func TestUpstreamFaults(t *testing.T) {
 	}
 }
 
+// TestNothingOfAResponseIsLogged: an upstream that sends a token back where HTTP is expected does not bring it into the log,
+// which says what is wrong in other words.
+func TestNothingOfAResponseIsLogged(t *testing.T) {
+	const token = "eyJhbGciOi"
+	for name, c := range map[string]struct{ response, wantCause string }{
+		"as the status line":      {token + "\r\n\r\n", "the response breaks a rule of HTTP, or was reset"},
+		"as the status code":      {"HTTP/1.1 " + token + " OK\r\n\r\n", "the response breaks a rule of HTTP, or was reset"},
+		"as a line of the header": {"HTTP/1.1 200 OK\r\n" + token + "\r\n\r\n", "the response breaks a rule of HTTP, or was reset"},
+		"as a length":             {"HTTP/1.1 200 OK\r\nContent-Length: " + token + "\r\n\r\n", "the response breaks a rule of HTTP, or was reset"},
+		"as a coding":             {"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + token + "\r\n\r\n", "the response breaks a rule of HTTP, or was reset"},
+		"as a line of the trailer": {
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n" + token + "\r\n\r\n",
+			"the response breaks a rule of HTTP, or was reset",
+		},
+		"in a head that is too large": {"HTTP/1.1 200 OK\r\nX: " + strings.Repeat(token, 1<<16) + "\r\n\r\n", "the head of the response is too large"},
+		"in a body that is cut":       {"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + token, "the backend closed the connection before the response was complete"},
+		"in a head that is cut":       {"HTTP/1.1 200 OK\r\nX: " + token, "the backend closed the connection before the response was complete"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			b.endpoints(rawUpstream(t, says(c.response)))
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+			if resp, err := b.client(t, "http/1.1").Do(request(t, "GET", "http://app.test/", nil)); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+			b.record(t, "")
+			if log := b.access.String(); strings.Contains(log, token) || !strings.Contains(log, c.wantCause) {
+				t.Errorf("the log quotes the response, or lacks %q:\n%s", c.wantCause, log)
+			}
+		})
+	}
+}
+
 // TestCutOnHTTP2 is R06 in front of HTTP/2: the stream is reset, never ended.
 func TestCutOnHTTP2(t *testing.T) {
 	b := newBed(t)

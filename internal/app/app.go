@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os/signal"
 	"syscall"
 
@@ -34,6 +35,7 @@ type streams struct {
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	log.SetOutput(libraryLog{stderr})
 	go func() { // a second signal must end the process even where the drain hangs
 		<-ctx.Done()
 		stop()

@@ -62,7 +62,7 @@ type Error struct {
 	Err      error
 }
 
-// Error names no part of the request.
+// Error names no part of the request, nor of the response.
 func (e *Error) Error() string {
 	if e.Endpoint == "" {
 		return e.Reason.String() + ": " + e.Err.Error()
@@ -156,14 +156,14 @@ func (u *Upstream) try(t *target, e *endpoint, req *http.Request, body *requestB
 
 // classify says whose fault an error is.
 func (u *Upstream) classify(e *endpoint, req *http.Request, body *requestBody, err error) *Error {
-	failed := &Error{Reason: refusal.UpstreamProtocol, Endpoint: e.host, Err: err}
+	failed := &Error{Reason: refusal.UpstreamProtocol, Endpoint: e.host, Err: Cause(err)}
 	var connect *connectError
 	var timeout interface{ Timeout() bool }
 	switch {
 	case req.Context().Err() != nil:
-		failed.Reason, failed.Err = refusal.RequestMalformed, errors.Join(ErrClientGone, err)
+		failed.Reason, failed.Err = refusal.RequestMalformed, ErrClientGone
 	case errors.As(err, &connect):
-		failed.Reason = refusal.UpstreamConnect
+		failed.Reason, failed.Err = refusal.UpstreamConnect, connect
 		u.metrics.connectFailures.Inc()
 		if ejected, first := e.failed(u.now()); first {
 			u.log.Warn("endpoint can't be connected to", "upstream", u.key, "endpoint", e.host, "ejected", ejected, "error", connect.err)

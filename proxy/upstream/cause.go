@@ -1,0 +1,34 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"net"
+	"strings"
+)
+
+var (
+	errClosed       = errors.New("the backend closed the connection before the response was complete")
+	errTimedOut     = errors.New("the backend did not answer in time")
+	errHeadTooLarge = errors.New("the head of the response is too large")
+	errMalformed    = errors.New("the response breaks a rule of HTTP, or was reset")
+)
+
+// Cause says in words of our own what went wrong while a response was read. The texts of net/http quote what the backend
+// sent, which may be a token that it got, so that they must not be logged.
+func Cause(err error) error {
+	var timeout interface{ Timeout() bool }
+	var op *net.OpError
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return errTimedOut
+	case errors.As(err, &op): // names addresses, the system's errors and alerts of TLS
+		return op
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "server closed idle connection"):
+		return errClosed
+	case strings.Contains(err.Error(), "headers exceeded"):
+		return errHeadTooLarge
+	default:
+		return errMalformed
+	}
+}
