@@ -58,6 +58,8 @@ func (r *compileReconciler) Reconcile(ctx context.Context, _ reconcile.Request) 
 		return reconcile.Result{}, unread
 	}
 	config, verdicts := compile.Compile(view.Snapshot)
+	// First, so that a Consumer that was suspended is, whatever becomes of the table.
+	r.publisher.SetIdentities(compile.Identities(view.Snapshot))
 	if err := r.publisher.Publish(config); err != nil {
 		return reconcile.Result{}, err
 	}

@@ -120,7 +120,7 @@ func (x *exchange) serve() {
 		x.refuse(gate.Refusal{Reason: refusal.PipelineNotReady})
 		return
 	}
-	x.verdict = x.program.gate.Decide(&x.head, x.start)
+	x.verdict = x.program.gate.Decide(x.r.Context(), &x.head, x.start)
 	switch x.verdict.Outcome {
 	case gate.Forward:
 		x.forward()

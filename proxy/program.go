@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ostiary/ostiary/proxy/gate"
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -20,6 +21,9 @@ type Deps struct {
 	Keyring *keyring.Keyring
 	// Upstreams must know the Config's upstreams already (Registry.Apply). Required where a Pipeline forwards.
 	Upstreams *upstream.Registry
+	// KeySets must know the Config's remote key sets already (Registry.Apply). Required where a Pipeline has issuers whose
+	// keys are fetched.
+	KeySets *jwks.Registry
 	// Previous is the Program that this one replaces; server certificates that did not change are taken from it instead
 	// of being parsed again. Optional.
 	Previous *Program
@@ -51,7 +55,7 @@ func NewProgram(cfg routing.Config, deps Deps) (*Program, []routing.Problem) {
 	if deps.Upstreams == nil {
 		deps.Upstreams = upstream.NewRegistry(upstream.Options{})
 	}
-	g, problems := gate.New(cfg, gate.Deps{Keyring: deps.Keyring, Upstreams: deps.Upstreams})
+	g, problems := gate.New(cfg, gate.Deps{Keyring: deps.Keyring, Upstreams: deps.Upstreams, KeySets: deps.KeySets})
 	p := &Program{gate: g, pipelines: make([]routing.ObjectKey, 0, len(cfg.Pipelines))}
 	for i := range cfg.Pipelines {
 		p.pipelines = append(p.pipelines, cfg.Pipelines[i].Key)

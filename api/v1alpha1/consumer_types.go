@@ -90,6 +90,17 @@ type ConsumerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!-~]([ -~]*[!-~])?$')",message="must be printable ASCII characters without a space at either end: it is sent as the header X-Consumer-Custom-ID"
 	CustomID string `json:"customID,omitempty"`
 
+	// identities say which tokens of external issuers are this Consumer's: those with that `iss` and that claim. Each is
+	// unique in the namespace: of several Consumers with one the oldest has it, and the others are Conflicted. A token
+	// that several Consumers have identities of is the oldest's. At most 32 items, no two alike.
+	// +optional
+	// +listType=map
+	// +listMapKey=issuer
+	// +listMapKey=claim
+	// +listMapKey=value
+	// +kubebuilder:validation:MaxItems=32
+	Identities []ConsumerIdentity `json:"identities,omitempty"`
+
 	// groups are the groups that the caller is in. They are sent to upstreams as X-Consumer-Groups, joined by commas.
 	// At most 64 groups of 1 to 128 visible ASCII characters, without commas.
 	// +optional
@@ -111,7 +122,7 @@ type ConsumerSpec struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[!#-\\[\\]-~]+$')",message="a scope must be visible ASCII characters without spaces, quotes and backslashes (RFC 6749): write several scopes as several list items"
 	Scopes []string `json:"scopes,omitempty"`
 
-	// suspend refuses the tokens of all credentials of the consumer, and of the consumers that it owns, at once. Defaults
+	// suspend refuses the tokens of all credentials and identities of the consumer, and of the consumers that it owns, at once. Defaults
 	// to false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`

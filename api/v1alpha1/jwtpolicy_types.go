@@ -4,8 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// JWTPolicy verifies a JSON Web Token (RFC 7519) and refuses requests without a valid one. The token names a
-// JWTCredential; that credential's keys alone verify it, and its Consumer is the caller.
+// JWTPolicy verifies a JSON Web Token (RFC 7519) and refuses requests without a valid one. The token names an issuer of
+// the policy, or else a JWTCredential; the keys of that one alone verify it, and say which Consumer is the caller.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.audiences) || size(self.audiences) == 0 || !has(self.audienceMatchPolicy) || self.audienceMatchPolicy != 'Ignore'",message="audiences can't be set with audienceMatchPolicy Ignore: leave one of them out",fieldPath=".audiences"
 type JWTPolicy struct {
@@ -19,8 +19,17 @@ type JWTPolicy struct {
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 
-	// credentials selects the JWTCredentials whose tokens are taken. Absent: all of the Pipeline's namespace, looked up
-	// by the claim `sub`.
+	// issuers are the external identity providers whose tokens are taken. A token whose `iss` is one of them is judged by
+	// that issuer's keys alone, every other by credentials. Absent: none. 1 to 16 items with different issuers.
+	// +optional
+	// +listType=map
+	// +listMapKey=issuer
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Issuers []JWTIssuer `json:"issuers,omitempty"`
+
+	// credentials selects the JWTCredentials whose tokens are taken. Absent: none where issuers is set, else all of the
+	// Pipeline's namespace, looked up by the claim `sub`.
 	// +optional
 	Credentials *JWTCredentials `json:"credentials,omitempty"`
 

@@ -18,6 +18,7 @@ import (
 	"github.com/ostiary/ostiary/internal/admin"
 	"github.com/ostiary/ostiary/internal/publish"
 	"github.com/ostiary/ostiary/proxy"
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/server"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -33,6 +34,7 @@ type dataPlane struct {
 	publisher *publish.Publisher
 	server    *server.Server
 	upstreams *upstream.Registry
+	keySets   *jwks.Registry
 	draining  atomic.Bool
 	onListen  func(name, address string)
 
@@ -60,9 +62,17 @@ func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *s
 		Log:          log,
 		Metrics:      metrics,
 	})
+	plane.keySets = jwks.NewRegistry(jwks.Options{
+		Loopback:     keySetLoopback(loopback),
+		Private:      options.keySetPrivate(),
+		OwnListeners: plane.ownListeners,
+		Log:          log,
+		Metrics:      metrics,
+	})
 	plane.publisher = publish.New(publish.Options{
 		Keyring:   keyring.New(),
 		Upstreams: plane.upstreams,
+		KeySets:   plane.keySets,
 		Live:      live,
 		Log:       log,
 		Metrics:   metrics,
@@ -87,10 +97,19 @@ func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *s
 	return plane, nil
 }
 
+// keySetLoopback allows key sets on this host where backends may be there too.
+func keySetLoopback(loopback upstream.LoopbackPolicy) jwks.Addresses {
+	if loopback == upstream.LoopbackAllow {
+		return jwks.AddressesAllow
+	}
+	return jwks.AddressesRefuse
+}
+
 // run serves until ctx ends and drains then: readiness fails at once, the listeners close after the drain delay, and
 // the source goes on feeding until the last request is through, so that what is in flight meets live endpoints.
 func (d *dataPlane) run(ctx context.Context, feed source) error {
 	defer d.upstreams.Close()
+	defer d.keySets.Close()
 	base := context.WithoutCancel(ctx)
 	feedCtx, stopFeed := context.WithCancel(base)
 	defer stopFeed()

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ostiary/ostiary/internal/admin"
+	"github.com/ostiary/ostiary/proxy/jwks"
 )
 
 // serveOptions are the flags that controller and serve share.
@@ -24,15 +25,23 @@ type serveOptions struct {
 	DrainDelay time.Duration
 	// ShutdownTimeout bounds how long requests in flight may take once the listeners are closed.
 	ShutdownTimeout time.Duration
-	AccessLog       string
-	LogFormat       string
-	LogLevel        string
+	// JWKSPrivateAddresses says whether keys may be fetched from private networks.
+	JWKSPrivateAddresses string
+	AccessLog            string
+	LogFormat            string
+	LogLevel             string
 }
 
 // Values of --access-log.
 const (
 	accessLogOff = "off"
 	accessLogAll = "all"
+)
+
+// Values of --jwks-private-addresses.
+const (
+	privateAllow  = "allow"
+	privateRefuse = "refuse"
 )
 
 func (o *serveOptions) BindFlags(flags *pflag.FlagSet) {
@@ -43,6 +52,7 @@ func (o *serveOptions) BindFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.DebugAddress, "debug-address", "127.0.0.1:9091", "where /debug and profiles are served, a loopback address; empty: nowhere")
 	flags.DurationVar(&o.DrainDelay, "drain-delay", 5*time.Second, "how long requests are still taken after readiness fails, so that load balancers notice")
 	flags.DurationVar(&o.ShutdownTimeout, "shutdown-timeout", 25*time.Second, "how long requests in flight may take after that")
+	flags.StringVar(&o.JWKSPrivateAddresses, "jwks-private-addresses", privateAllow, "whether identity providers' keys may be fetched from addresses of private networks, such as the cluster's own: allow or refuse")
 	flags.StringVar(&o.AccessLog, "access-log", accessLogOff, "which requests are logged: off or all")
 	flags.StringVar(&o.LogFormat, "log-format", "text", "text or json")
 	flags.StringVar(&o.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -62,6 +72,9 @@ func (o *serveOptions) Validate() error {
 	if o.AccessLog != accessLogOff && o.AccessLog != accessLogAll {
 		errs = append(errs, fmt.Errorf("--access-log %q: write off or all", o.AccessLog))
 	}
+	if o.JWKSPrivateAddresses != privateAllow && o.JWKSPrivateAddresses != privateRefuse {
+		errs = append(errs, fmt.Errorf("--jwks-private-addresses %q: write allow or refuse", o.JWKSPrivateAddresses))
+	}
 	if _, err := o.logger(io.Discard); err != nil {
 		errs = append(errs, err)
 	}
@@ -69,6 +82,13 @@ func (o *serveOptions) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func (o *serveOptions) keySetPrivate() jwks.Addresses {
+	if o.JWKSPrivateAddresses == privateAllow {
+		return jwks.AddressesAllow
+	}
+	return jwks.AddressesRefuse
 }
 
 func (o *serveOptions) logger(w io.Writer) (*slog.Logger, error) {

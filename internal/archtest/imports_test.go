@@ -171,6 +171,7 @@ func TestPackagesOfTheArchitectureExist(t *testing.T) {
 		"proxy",
 		"proxy/head",
 		"proxy/jose",
+		"proxy/jwks",
 		"proxy/jwt",
 		"proxy/keyring",
 		"proxy/refusal",

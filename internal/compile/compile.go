@@ -36,6 +36,7 @@ func Compile(s Snapshot) (routing.Config, Report) {
 	noteTokenHeaders(drafts, config.ReservedHeaders)
 	for _, draft := range drafts {
 		draft.linkUpstream(endpoints)
+		draft.linkIssuers(w.secrets)
 		if draft.served() {
 			config.Pipelines = append(config.Pipelines, draft.compiled())
 		}
@@ -43,14 +44,12 @@ func Compile(s Snapshot) (routing.Config, Report) {
 	}
 	config.Upstreams = usedUpstreams(config.Pipelines, endpoints)
 
-	consumers := make(map[routing.ObjectKey]*v1alpha1.Consumer, len(s.Consumers))
-	for _, consumer := range byAge(s.Consumers) {
-		consumers[keyOf(consumer)] = consumer
-	}
+	byOldest := byAge(s.Consumers)
+	identities, consumers := newIdentityOwners(byOldest), consumersByKey(byOldest)
 	for _, namesakes := range byUsername(s.Consumers) {
 		for _, consumer := range namesakes {
 			key, _ := ConsumerOwner(consumer)
-			report.Consumers[keyOf(consumer)] = consumerVerdict(consumer, newOwner(consumer, consumers[key]), namesakes)
+			report.Consumers[keyOf(consumer)] = consumerVerdict(consumer, newOwner(consumer, consumers[key]), namesakes, identities)
 		}
 	}
 	return config, report
@@ -89,12 +88,24 @@ func usedUpstreams(pipelines []routing.Pipeline, endpoints map[routing.ObjectKey
 	return slices.Clip(upstreams)
 }
 
+func consumersByKey(consumers []*v1alpha1.Consumer) map[routing.ObjectKey]*v1alpha1.Consumer {
+	byKey := make(map[routing.ObjectKey]*v1alpha1.Consumer, len(consumers))
+	for _, consumer := range consumers {
+		byKey[keyOf(consumer)] = consumer
+	}
+	return byKey
+}
+
 // byUsername groups Consumers by namespace and username, oldest first.
 func byUsername(consumers []*v1alpha1.Consumer) map[routing.ObjectKey][]*v1alpha1.Consumer {
 	groups := map[routing.ObjectKey][]*v1alpha1.Consumer{}
 	for _, c := range byAge(consumers) {
-		key := routing.ObjectKey{Namespace: c.Namespace, Name: Username(c)}
+		key := usernameKey(c)
 		groups[key] = append(groups[key], c)
 	}
 	return groups
+}
+
+func usernameKey(c *v1alpha1.Consumer) routing.ObjectKey {
+	return routing.ObjectKey{Namespace: c.Namespace, Name: Username(c)}
 }

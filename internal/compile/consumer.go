@@ -9,8 +9,9 @@ import (
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
-// consumerVerdict judges a Consumer with its owner, among those of its namespace with the same username, oldest first.
-func consumerVerdict(c *v1alpha1.Consumer, o owner, namesakes []*v1alpha1.Consumer) Verdict {
+// consumerVerdict judges a Consumer with its owner, among those of its namespace with the same username, oldest first, and
+// among those that have identities. An identity that is another's takes nothing else from the Consumer.
+func consumerVerdict(c *v1alpha1.Consumer, o owner, namesakes []*v1alpha1.Consumer, identities identityOwners) Verdict {
 	v := Verdict{UID: c.UID, Generation: c.Generation, Serving: ServingAll}
 	var errs problems
 	var notes []string
@@ -27,6 +28,7 @@ func consumerVerdict(c *v1alpha1.Consumer, o owner, namesakes []*v1alpha1.Consum
 	if len(errs) > 0 {
 		v.Serving = ServingNothing
 	}
+	errs = append(errs, identities.conflicts(c)...)
 	v.Conditions = append([]Condition{acceptedCondition(errs, "the Consumer is valid", notes)}, o.conditions(c)...)
 	return v
 }
@@ -45,6 +47,7 @@ func checkConsumer(c *v1alpha1.Consumer, errs *problems) {
 			errs.invalid("spec.groups[%d]: %s can't be sent in a header; write visible ASCII characters without commas", i, quote(group))
 		}
 	}
+	checkIdentities(c, errs)
 	for i := range len(c.Spec.CustomID) {
 		if b := c.Spec.CustomID[i]; b < ' ' || b > '~' {
 			errs.invalid("spec.customID: can't be sent as a header; write printable ASCII characters")

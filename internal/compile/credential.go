@@ -165,7 +165,7 @@ func (d *credentialDraft) resolveConsumer(in *CredentialInput) *keyring.Consumer
 		return o.Namespace != c.Namespace || Username(o) != Username(c)
 	})
 	o := newOwner(c, in.Owner)
-	if consumerVerdict(c, o, namesakes).Serving == ServingNothing {
+	if consumerVerdict(c, o, namesakes, nil).Serving == ServingNothing {
 		d.unresolved.add(v1alpha1.ReasonConsumerNotFound,
 			"spec.consumerRef.name: Consumer %s is not accepted, its own conditions say why; %s", quote(name), consequence)
 		return nil

@@ -94,6 +94,10 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 				field, quote(draft.Realm))
 		}
 	}
+	draft.Issuers = newIssuers(field+".issuers", policy.Issuers, errs)
+	if len(policy.Issuers) > 0 && policy.Credentials == nil {
+		draft.Credentials = routing.CredentialsRefused
+	}
 	if credentials := policy.Credentials; credentials != nil {
 		draft.Selector = newSelector(field+".credentials.selector", credentials.Selector, errs)
 		if credentials.Lookup != nil {

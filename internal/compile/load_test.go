@@ -202,6 +202,7 @@ type output struct {
 	config      routing.Config
 	credentials map[routing.ObjectKey]*keyring.Entry
 	endpoints   map[routing.ObjectKey]map[int32][]string
+	identities  []keyring.Identity
 
 	report             compile.Report
 	credentialVerdicts map[routing.ObjectKey]compile.Verdict
@@ -214,6 +215,7 @@ func (f *fixture) compile() output {
 		endpoints:          map[routing.ObjectKey]map[int32][]string{},
 	}
 	out.config, out.report = compile.Compile(f.Snapshot)
+	out.identities = compile.Identities(f.Snapshot)
 	for _, c := range f.Credentials {
 		key := routing.ObjectKey{Namespace: c.Namespace, Name: c.Name}
 		entry, verdict := compile.Credential(f.credentialInput(c))

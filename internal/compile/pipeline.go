@@ -24,6 +24,8 @@ type pipelineDraft struct {
 	invalid problems
 	// unresolved are its references that lead nowhere.
 	unresolved problems
+	// unprotected are those of them without which the Pipeline's protection can't be built, so that it is Broken.
+	unprotected problems
 
 	// What Accepted's message tells: what other Pipelines have, what can never win, what deserves a warning, and what
 	// other Pipelines don't get.
@@ -67,6 +69,7 @@ func (d *pipelineDraft) warn() {
 	if jwt := d.policies.jwt; jwt != nil && jwt.Enforcement == routing.EnforcementDryRun {
 		d.notes = append(d.notes, "enforcement is DryRun: requests that the policies refuse are counted and served as anonymous")
 	}
+	d.warnOfIssuers()
 	if field := d.policies.audiencesUnstated; field != "" {
 		d.notes = append(d.notes, format("tokens of credentials that state no audiences are refused audience_mismatch; "+
 			"set %s.audiences or audienceMatchPolicy: Ignore", field))
@@ -109,7 +112,7 @@ func (d *pipelineDraft) broken() string {
 	if !d.served() {
 		return ""
 	}
-	return message(d.invalid.texts()...)
+	return message(slices.Concat(d.invalid.texts(), d.unprotected.texts())...)
 }
 
 // compiled is what the proxy gets. A broken Pipeline has nothing but its matches: there is nothing to serve by mistake.

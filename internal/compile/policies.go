@@ -9,8 +9,11 @@ import (
 
 // draftPolicies is what happens to the requests of a Pipeline: an optional token policy, ACLs behind it, and one answer.
 type draftPolicies struct {
-	jwt       *routing.JWT
-	acls      []routing.ACL
+	jwt  *routing.JWT
+	acls []routing.ACL
+	// jwtPolicy is what jwt comes from, jwtField where it is.
+	jwtPolicy *v1alpha1.JWTPolicy
+	jwtField  string
 	proxy     *routing.Proxy
 	terminate *routing.Terminate
 	// proxyField is where proxy comes from.
@@ -41,10 +44,7 @@ func newPolicies(p *v1alpha1.Pipeline, errs *problems) draftPolicies {
 				errs.invalid("%s: a second policy of type JWT; merge the two", field)
 			}
 			if checkMember(field, policy, errs) {
-				drafts.jwt = newJWT(p, field+".jwt", policy.JWT, errs)
-				if len(drafts.jwt.Audiences) == 0 && drafts.jwt.AudienceMatch == routing.AudienceMatchAny {
-					drafts.audiencesUnstated = field + ".jwt"
-				}
+				drafts.newJWT(p, field+".jwt", policy.JWT, errs)
 			}
 		case v1alpha1.PolicyACL:
 			if drafts.jwt == nil {
@@ -80,6 +80,14 @@ func newPolicies(p *v1alpha1.Pipeline, errs *problems) draftPolicies {
 		}
 	}
 	return drafts
+}
+
+func (d *draftPolicies) newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs *problems) {
+	d.jwtPolicy, d.jwtField = policy, field
+	d.jwt = newJWT(p, field, policy, errs)
+	if d.jwt.Credentials == routing.CredentialsTaken && len(d.jwt.Audiences) == 0 && d.jwt.AudienceMatch == routing.AudienceMatchAny {
+		d.audiencesUnstated = field
+	}
 }
 
 // checkMember reports whether the member that the type asks for is there; others are a problem.

@@ -11,11 +11,17 @@ import (
 // The functions here say which other objects an object refers to, for the indexes that find what a change concerns.
 // Their results are sorted and without duplicates.
 
-// PipelineSecrets are the Secrets with the certificates of a Pipeline.
+// PipelineSecrets are the Secrets of a Pipeline: those with its certificates, and with the keys and CA certificates of its
+// issuers.
 func PipelineSecrets(p *v1alpha1.Pipeline) []routing.ObjectKey {
 	var keys []routing.ObjectKey
 	for i := range p.Spec.TLS {
 		keys = append(keys, routing.ObjectKey{Namespace: p.Namespace, Name: p.Spec.TLS[i].SecretName})
+	}
+	for i := range p.Spec.Policies {
+		if jwt := p.Spec.Policies[i].JWT; jwt != nil {
+			keys = append(keys, issuerSecrets(p.Namespace, jwt)...)
+		}
 	}
 	return uniqueKeys(keys)
 }

@@ -40,6 +40,8 @@ func enumNames() map[reflect.Type][]string {
 		reflect.TypeFor[routing.HostPolicy]():       {"Preserve", "Backend"},
 		reflect.TypeFor[routing.UpstreamProtocol](): {"HTTP", "HTTPS", "H2C"},
 		reflect.TypeFor[keyring.State]():            {"Suspended", "Active"},
+		reflect.TypeFor[routing.CredentialUse]():    {"Taken", "Refused"},
+		reflect.TypeFor[routing.ConsumerMapping]():  {"Required", "Optional"},
 		reflect.TypeFor[compile.Serving]():          {"Nothing", "All", "Broken"},
 	}
 }
@@ -72,6 +74,10 @@ func view(v reflect.Value) any {
 			shown += " until " + value.NotAfter.UTC().Format(time.RFC3339)
 		}
 		return shown
+	case routing.RemoteKeys:
+		return nonEmpty(value.IsZero(), remoteView(value))
+	case routing.KeyMaterial:
+		return nonEmpty(len(value) == 0, "keys of a Secret")
 	case routing.PrivateKeyPEM:
 		return nonEmpty(len(value) == 0, "a private key")
 	case []byte:
@@ -115,6 +121,17 @@ func view(v reflect.Value) any {
 	}
 }
 
+func remoteView(r routing.RemoteKeys) string {
+	trust := "the system's roots"
+	if r.RootCAs != "" {
+		trust = describePEM([]byte(r.RootCAs))
+	}
+	if r.Issuer != "" {
+		return fmt.Sprintf("discovered at %s, verified by %s", r.Issuer, trust)
+	}
+	return fmt.Sprintf("fetched from %s, verified by %s", r.URI, trust)
+}
+
 func nonEmpty(empty bool, v any) any {
 	if empty {
 		return nil
@@ -153,6 +170,9 @@ func (o *output) configView(t testing.TB) string {
 	shown, ok := view(reflect.ValueOf(o.config)).(map[string]any)
 	if !ok {
 		t.Fatal("the view of a Config is no map")
+	}
+	if identities := view(reflect.ValueOf(o.identities)); identities != nil {
+		shown["identities"] = identities
 	}
 	if len(o.credentials) > 0 {
 		shown["credentials"] = view(reflect.ValueOf(o.credentials))

@@ -125,26 +125,11 @@ func (d *endpointDraft) roots(secrets map[routing.ObjectKey]Secret) bool {
 	}
 	ref := settings.CACertificateRef
 	const field = "spec.tls.caCertificateRef"
-	const consequence = "until then requests are answered 503"
-	secret, ok := secrets[routing.ObjectKey{Namespace: d.object.Namespace, Name: ref.Name}]
-	if !ok {
-		d.unresolved.add(v1alpha1.ReasonSecretNotFound, "%s.name: Secret %s not found in namespace %s; create it or correct the name, %s",
-			field, quote(ref.Name), quote(d.object.Namespace), consequence)
+	roots := resolveCA(field, d.object.Namespace, ref, secrets, closedConsequence, &d.unresolved)
+	if roots == "" {
 		return false
 	}
-	data := secret.Data[ref.Key]
-	if len(data) == 0 {
-		d.unresolved.add(v1alpha1.ReasonKeyNotFound, "%s.key: Secret %s has no entry %s; add it or correct the key, %s",
-			field, quote(ref.Name), quote(ref.Key), consequence)
-		return false
-	}
-	authorities, err := parseCertificates(data)
-	if err != nil || len(authorities) == 0 {
-		d.unresolved.add(v1alpha1.ReasonInvalid, "%s.key: entry %s of Secret %s holds no X.509 certificates; write them in PEM, %s",
-			field, quote(ref.Key), quote(ref.Name), consequence)
-		return false
-	}
-	d.upstream.TLS.RootCAs = string(encodeCertificates(authorities))
+	d.upstream.TLS.RootCAs = roots
 	return true
 }
 

@@ -23,6 +23,8 @@ type Outcome struct {
 	Config routing.Config
 	// Entries are the credentials that can be looked up, sorted by key.
 	Entries []*keyring.Entry
+	// Identities are the Consumers that tokens of external issuers stand for, oldest Consumer first.
+	Identities []keyring.Identity
 	// Endpoints are the addresses of every Service, by Service port.
 	Endpoints map[routing.ObjectKey]map[int32][]netip.AddrPort
 	// Report has the verdicts of Pipelines, ServiceEndpoints and Consumers.
@@ -37,7 +39,9 @@ type Outcome struct {
 // Check compiles everything. It changes nothing and is deterministic.
 func Check(w *World) Outcome {
 	o := Outcome{Endpoints: w.Endpoints(), Credentials: map[routing.ObjectKey]compile.Verdict{}}
-	o.Config, o.Report = compile.Compile(w.Snapshot())
+	snapshot := w.Snapshot()
+	o.Config, o.Report = compile.Compile(snapshot)
+	o.Identities = compile.Identities(snapshot)
 	for _, input := range w.Credentials() {
 		entry, verdict := compile.Credential(input)
 		if entry != nil {
@@ -103,6 +107,7 @@ func (w *World) findings(kind string, key routing.ObjectKey, v compile.Verdict) 
 type Target interface {
 	SetCredential(entry *keyring.Entry)
 	DeleteCredential(credential routing.ObjectKey)
+	SetIdentities(all []keyring.Identity)
 	SetEndpoints(service routing.ObjectKey, ports map[int32][]netip.AddrPort)
 	DeleteEndpoints(service routing.ObjectKey)
 	Publish(cfg routing.Config) error
@@ -146,6 +151,7 @@ func (a *Applier) Apply(o Outcome) error {
 		a.target.SetCredential(entry)
 	}
 	a.credentials = credentials
+	a.target.SetIdentities(o.Identities)
 
 	for service, ports := range o.Endpoints {
 		if before, ok := a.endpoints[service]; !ok || !maps.EqualFunc(before, ports, slices.Equal[[]netip.AddrPort]) {
@@ -170,7 +176,11 @@ func sameEntry(a, b *keyring.Entry) bool {
 	if !slices.EqualFunc(a.Keys, b.Keys, keyring.Key.Same) {
 		return false
 	}
+	if (a.Remote == nil) != (b.Remote == nil) ||
+		a.Remote != nil && (a.Remote.Source != b.Remote.Source || !slices.Equal(a.Remote.Algorithms, b.Remote.Algorithms)) {
+		return false
+	}
 	x, y := *a, *b
-	x.Keys, y.Keys = nil, nil
-	return reflect.DeepEqual(x, y)
+	x.Keys, y.Keys, x.Remote, y.Remote = nil, nil, nil, nil
+	return reflect.DeepEqual(x, y) //nolint:govet // the only errors are behind Remote, which is compared above
 }

@@ -124,6 +124,12 @@ func (r *recorder) tell(format string, args ...any) {
 	r.told = append(r.told, fmt.Sprintf(format, args...))
 }
 
+func (r *recorder) SetIdentities(all []keyring.Identity) {
+	for _, i := range all {
+		r.tell("identity %s %s", i.Claim, i.Value)
+	}
+}
+
 func (r *recorder) SetCredential(e *keyring.Entry) {
 	r.tell("set credential %s %s", e.Key.Name, e.Audiences)
 }

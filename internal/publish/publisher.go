@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ostiary/ostiary/proxy"
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -24,12 +25,15 @@ const FailureGrace = 30 * time.Second
 // ErrNothingPublished is returned by Ready until the first Program is live.
 var ErrNothingPublished = errors.New("no configuration is live yet")
 
-// Options of a Publisher. All fields but Metrics and Now are required.
+// Options of a Publisher. All fields but KeySets, Metrics and Now are required.
 type Options struct {
 	// Keyring holds the keys that the Programs verify with.
 	Keyring *keyring.Keyring
 	// Upstreams owns connections and endpoints, which outlive a Program.
 	Upstreams *upstream.Registry
+	// KeySets keeps remote key sets fresh, and outlives a Program too. Nil is one with its default options, which nobody
+	// can close.
+	KeySets *jwks.Registry
 	// Live is where Programs are served from.
 	Live *proxy.Live
 	Log  *slog.Logger
@@ -44,6 +48,7 @@ type Options struct {
 type Publisher struct {
 	keyring   *keyring.Keyring
 	upstreams *upstream.Registry
+	keySets   *jwks.Registry
 	live      *proxy.Live
 	log       *slog.Logger
 	now       func() time.Time
@@ -78,6 +83,7 @@ func New(opts Options) *Publisher {
 	p := &Publisher{
 		keyring:   opts.Keyring,
 		upstreams: opts.Upstreams,
+		keySets:   opts.KeySets,
 		live:      opts.Live,
 		log:       opts.Log,
 		now:       opts.Now,
@@ -86,8 +92,13 @@ func New(opts Options) *Publisher {
 	if p.now == nil {
 		p.now = time.Now
 	}
+	if p.keySets == nil {
+		p.keySets = jwks.NewRegistry(jwks.Options{Log: opts.Log})
+	}
 	p.build = func(cfg routing.Config) (*proxy.Program, []routing.Problem) {
-		return proxy.NewProgram(cfg, proxy.Deps{Keyring: opts.Keyring, Upstreams: opts.Upstreams, Previous: opts.Live.Load()})
+		return proxy.NewProgram(cfg, proxy.Deps{
+			Keyring: opts.Keyring, Upstreams: opts.Upstreams, KeySets: p.keySets, Previous: opts.Live.Load(),
+		})
 	}
 	return p
 }
@@ -135,6 +146,7 @@ func (p *Publisher) swap(cfg routing.Config) (problems []routing.Problem, err er
 		}
 	}()
 	p.upstreams.Apply(cfg.Upstreams)
+	p.keySets.Apply(remoteKeys(cfg.Pipelines))
 	program, problems := p.build(cfg)
 	if program == nil {
 		return nil, errors.New("build the program: nothing was built")
@@ -143,11 +155,28 @@ func (p *Publisher) swap(cfg routing.Config) (problems []routing.Problem, err er
 	return problems, nil
 }
 
-// SetCredential makes the keys of one credential live; it replaces what the credential had.
-func (p *Publisher) SetCredential(e *keyring.Entry) { p.keyring.Set(e) }
+// SetCredential makes the keys of one credential live; it replaces what the credential had. Keys that are published
+// elsewhere are fetched from then on.
+func (p *Publisher) SetCredential(e *keyring.Entry) {
+	if e.Remote == nil {
+		p.keyring.Set(e)
+		p.keySets.Release(e.Key)
+		return
+	}
+	served, remote := *e, *e.Remote
+	remote.Set = p.keySets.Hold(e.Key, remote.Source)
+	served.Remote = &remote
+	p.keyring.Set(&served)
+}
 
 // DeleteCredential takes the keys of one credential out of service at once.
-func (p *Publisher) DeleteCredential(credential routing.ObjectKey) { p.keyring.Delete(credential) }
+func (p *Publisher) DeleteCredential(credential routing.ObjectKey) {
+	p.keyring.Delete(credential)
+	p.keySets.Release(credential)
+}
+
+// SetIdentities makes these the Consumers that tokens of external issuers stand for, oldest Consumer first.
+func (p *Publisher) SetIdentities(all []keyring.Identity) { p.keyring.SetIdentities(all) }
 
 // SetEndpoints replaces the addresses of a Service, by Service port.
 func (p *Publisher) SetEndpoints(service routing.ObjectKey, ports map[int32][]netip.AddrPort) {
@@ -162,6 +191,25 @@ func (p *Publisher) Keyring() *keyring.Keyring { return p.keyring }
 
 // Upstreams is the registry that all Programs forward through.
 func (p *Publisher) Upstreams() *upstream.Registry { return p.upstreams }
+
+// KeySets is the registry that all Programs and credentials get remote keys from.
+func (p *Publisher) KeySets() *jwks.Registry { return p.keySets }
+
+// remoteKeys are the remote key sets that Pipelines use.
+func remoteKeys(pipelines []routing.Pipeline) []routing.RemoteKeys {
+	var sources []routing.RemoteKeys
+	for i := range pipelines {
+		if pipelines[i].JWT == nil {
+			continue
+		}
+		for j := range pipelines[i].JWT.Issuers {
+			if source := pipelines[i].JWT.Issuers[j].Remote; !source.IsZero() {
+				sources = append(sources, source)
+			}
+		}
+	}
+	return sources
+}
 
 // Ready says why this process should get no requests: ErrNothingPublished before the first Program, or that publishing
 // has failed for longer than FailureGrace. It is nil otherwise.

@@ -46,8 +46,11 @@ func (a *acl) judge(caller jwt.Allowed) *jwt.Refused {
 	}
 	consumer := caller.Identity().Consumer
 	switch {
-	case consumer == nil:
+	case !caller.Granted():
 		return &jwt.Refused{Reason: refusal.Internal}
+	case consumer == nil:
+		// A token of an identity provider that stands for no Consumer: nobody knows which groups its bearer is in.
+		return &jwt.Refused{Reason: refusal.GroupDenied}
 	case a.deny.hasOneOf(consumer.Groups), !a.every && !a.allow.hasOneOf(consumer.Groups):
 		return &jwt.Refused{Reason: refusal.GroupDenied}
 	}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -13,8 +14,8 @@ import (
 
 // Decide says what becomes of a request, and edits its head into what an upstream may see: the canonical path, no
 // token unless the policy preserves it, and no identity but the one that was established. now is the time that tokens
-// are judged by.
-func (g *Gate) Decide(h head.Head, now time.Time) Verdict {
+// are judged by; ctx ends what the decision waits for.
+func (g *Gate) Decide(ctx context.Context, h head.Head, now time.Time) Verdict {
 	removeIdentity(h)
 	host, err := routing.CanonicalHost(h.Authority())
 	if err != nil {
@@ -40,7 +41,7 @@ func (g *Gate) Decide(h head.Head, now time.Time) Verdict {
 		v.pipeline = result.Route.Pipeline + 1
 		v.Endpoint = result.Route.Match.Endpoint
 		h.SetPath(path.Forward)
-		g.steps[result.Route.Pipeline].decide(&v, h, result.Route.Match, now)
+		g.steps[result.Route.Pipeline].decide(ctx, &v, h, result.Route.Match, now)
 	case result.Status == routing.MethodNotAllowed:
 		v.Refusal = Refusal{Reason: refusal.MethodNotAllowed, Allow: result.Allow}
 	default:
@@ -50,7 +51,7 @@ func (g *Gate) Decide(h head.Head, now time.Time) Verdict {
 }
 
 // decide runs the steps of the Pipeline that takes the request. v refuses until the last line says otherwise.
-func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.Time) {
+func (s *steps) decide(ctx context.Context, v *Verdict, h head.Head, match *routing.Match, now time.Time) {
 	v.reserved = s.reserved
 	s.reserved.remove(h)
 	if !s.ready {
@@ -70,7 +71,7 @@ func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.T
 	}
 	switch {
 	case s.policy != nil:
-		if !s.admit(v, h, match, now) {
+		if !s.admit(ctx, v, h, match, now) {
 			return
 		}
 	case len(match.Scopes) > 0: // scopes without a policy that could tell the caller's
@@ -86,8 +87,8 @@ func (s *steps) decide(v *Verdict, h head.Head, match *routing.Match, now time.T
 
 // admit asks the token policy and the ACLs about the caller, and tells the upstream who it is. Where it reports false, v
 // says why the request is refused.
-func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Time) bool {
-	allowed, refused := s.policy.Authenticate(h, now)
+func (s *steps) admit(ctx context.Context, v *Verdict, h head.Head, match *routing.Match, now time.Time) bool {
+	allowed, refused := s.policy.Authenticate(ctx, h, now)
 	if refused == nil {
 		v.Caller = allowed.Identity()
 		refused = s.policy.Authorize(allowed, match.Scopes)
@@ -111,11 +112,12 @@ func (s *steps) admit(v *Verdict, h head.Head, match *routing.Match, now time.Ti
 		v.DryRun = true
 	}
 	s.policy.StripToken(h)
-	if v.DryRun || allowed.Anonymous() {
+	switch {
+	case v.DryRun, allowed.Anonymous():
 		setAnonymous(h)
-		return true
-	}
-	if !setIdentity(h, &v.Caller) {
+	case v.Caller.Consumer == nil:
+		// A token of an identity provider that stands for no Consumer: there is nobody to tell the upstream about.
+	case !setIdentity(h, &v.Caller):
 		v.Refusal.Reason = refusal.Internal
 		return false
 	}
@@ -130,7 +132,7 @@ func sparable(reason refusal.Reason) bool {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return true
 	default:
-		return reason == refusal.TokenTooLarge
+		return reason == refusal.TokenTooLarge || reason == refusal.KeysUnavailable
 	}
 }
 

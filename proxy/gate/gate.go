@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
@@ -22,6 +23,8 @@ type Deps struct {
 	Keyring *keyring.Keyring
 	// Upstreams must know the Config's upstreams already.
 	Upstreams *upstream.Registry
+	// KeySets must know the Config's remote key sets already.
+	KeySets *jwks.Registry
 }
 
 // Gate is a routing table with what each Pipeline does to a request. It is immutable: any number of goroutines may use
@@ -71,7 +74,7 @@ func newSteps(p *routing.Pipeline, deps Deps) (steps, error) {
 	}
 	if p.JWT != nil {
 		var err error
-		if s.policy, err = jwt.NewPolicy(*p.JWT, deps.Keyring); err != nil {
+		if s.policy, err = jwt.NewPolicy(*p.JWT, deps.Keyring, deps.KeySets); err != nil {
 			return s, fmt.Errorf("build the JWT policy: %w", err)
 		}
 	}

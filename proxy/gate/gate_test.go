@@ -93,7 +93,7 @@ func TestZeroValuesDeny(t *testing.T) {
 		t.Error("the zero Pass has an upstream")
 	}
 	var s steps
-	s.decide(&v, get("/"), &routing.Match{}, time.Time{})
+	s.decide(t.Context(), &v, get("/"), &routing.Match{}, time.Time{})
 	if v.Outcome != Refuse || v.Refusal.Reason != refusal.PipelineNotReady {
 		t.Errorf("steps that were not built decide %+v", v)
 	}
@@ -142,7 +142,7 @@ func TestDecide(t *testing.T) {
 			if c.edit != nil {
 				c.edit(r)
 			}
-			v := g.Decide(r, time.Now())
+			v := g.Decide(t.Context(), r, time.Now())
 			if v.Outcome != c.outcome || c.outcome == Refuse && v.Refusal.Reason != c.reason {
 				t.Errorf("outcome %d, %s; want %d, %s", v.Outcome, v.Refusal.Reason, c.outcome, c.reason)
 			}
@@ -161,11 +161,11 @@ func TestChallengeOnlyFromPolicies(t *testing.T) {
 		TokenSources: []routing.TokenSource{{Type: routing.SourceAuthorization, Name: "Bearer"}},
 	}
 	g := newGate(t, p)
-	v := g.Decide(get("/"), time.Now())
+	v := g.Decide(t.Context(), get("/"), time.Now())
 	if diff := cmp.Diff(Refusal{Reason: refusal.TokenMissing, Realm: "r", Detail: routing.DetailReason}, v.Refusal); diff != "" {
 		t.Errorf("refusal (-want +got):\n%s", diff)
 	}
-	v = g.Decide(get("/a%2fb"), time.Now())
+	v = g.Decide(t.Context(), get("/a%2fb"), time.Now())
 	if diff := cmp.Diff(Refusal{Reason: refusal.PathAmbiguous}, v.Refusal); diff != "" {
 		t.Errorf("refusal (-want +got):\n%s", diff)
 	}

@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -20,7 +21,9 @@ const maxTrials = 16
 // Authenticate finds the request's token, verifies it and says who the caller is. now is the wall clock's time. Exactly
 // one of the results says yes: Allowed is granted where Refused is nil, and the zero value elsewhere. Where the policy's
 // mode is Optional, a request without a token is Allowed with an anonymous caller; one with a token never is.
-func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
+//
+// ctx ends the wait for keys of an identity provider that are on their way, jwks.MaxWait at most.
+func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (Allowed, *Refused) {
 	compact, refused := p.sources.find(h)
 	if refused != nil {
 		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
@@ -38,34 +41,32 @@ func (p *Policy) Authenticate(h head.Head, now time.Time) (Allowed, *Refused) {
 	case err != nil:
 		return Allowed{}, refuse(refusal.TokenMalformed)
 	}
+	// Who judges the token is decided here, once, before any signature.
+	if issuer := p.issuer(&unverified); issuer != nil {
+		return p.authenticateIssued(ctx, issuer, &unverified, h, now)
+	}
+	if p.credentialUse != routing.CredentialsTaken {
+		return Allowed{}, refuse(refusal.IssuerUnknown)
+	}
 	entry, refused := p.credential(&unverified, now)
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	verified, refused := verify(&unverified, entry, now)
+	verified, refused := verify(ctx, &unverified, entry, now)
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	claims, err := verified.Claims()
-	if err != nil {
-		return Allowed{}, refuse(refusal.TokenMalformed)
-	}
-	if refused := p.judge(&verified, &claims, entry, now); refused != nil {
-		return Allowed{}, refused
-	}
-	if refused := p.rules.check(&verified, h); refused != nil {
-		return Allowed{}, refused
-	}
-	fields, refused := p.claimFields(&verified)
+	allowed, refused := p.accept(&verified, entry, h, now)
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	return Allowed{by: p, fields: fields, identity: Identity{
+	allowed.identity = Identity{
 		Consumer:   entry.Consumer,
 		Credential: entry.Key,
 		KeyID:      entry.KeyID,
-		Scopes:     effectiveScopes(claims.Scopes, entry),
-	}}, nil
+		Scopes:     effectiveScopes(allowed.identity.Scopes, entry.Consumer.Scopes, entry.Scopes),
+	}
+	return allowed, nil
 }
 
 // credential finds the credential that a token names, and whether it may be used.
@@ -112,7 +113,10 @@ func (p *Policy) byKID(u *token.Unverified) *keyring.Entry {
 // verify checks the signature with the key that the token names among the credential's, or with each that permits the
 // token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused. A key
 // outside of its window is not known.
-func verify(u *token.Unverified, entry *keyring.Entry, now time.Time) (token.Verified, *Refused) {
+func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now time.Time) (token.Verified, *Refused) {
+	if entry.Remote != nil {
+		return verifyRemote(ctx, u, entry)
+	}
 	kid, named := u.KID()
 	known := false
 	trials := make([]*jose.Key, 0, 4)
@@ -125,9 +129,16 @@ func verify(u *token.Unverified, entry *keyring.Entry, now time.Time) (token.Ver
 			trials = append(trials, key.Key)
 		}
 	}
-	switch {
-	case named && entry.Revocation.KeyIDs.Has(kid):
+	if named && entry.Revocation.KeyIDs.Has(kid) {
 		return token.Verified{}, refuse(refusal.TokenRevoked)
+	}
+	return try(u, trials, known)
+}
+
+// try returns the claims where one of the keys verifies the signature. known says whether there was any key before those
+// that do not permit the token's algorithm were left out.
+func try(u *token.Unverified, trials []*jose.Key, known bool) (token.Verified, *Refused) {
+	switch {
 	case !known || len(trials) > maxTrials:
 		return token.Verified{}, refuse(refusal.KeyUnknown)
 	case len(trials) == 0:
@@ -139,6 +150,26 @@ func verify(u *token.Unverified, entry *keyring.Entry, now time.Time) (token.Ver
 		}
 	}
 	return token.Verified{}, refuse(refusal.SignatureInvalid)
+}
+
+// accept lets a verified token through when its claims are all that the policy and the credential ask for. Every token
+// goes through it, whoever verified it. The identity has the scopes of the token and nobody's name yet.
+func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, h head.Head, now time.Time) (Allowed, *Refused) {
+	claims, err := v.Claims()
+	if err != nil {
+		return Allowed{}, refuse(refusal.TokenMalformed)
+	}
+	if refused := p.judge(v, &claims, entry, now); refused != nil {
+		return Allowed{}, refused
+	}
+	if refused := p.rules.check(v, h); refused != nil {
+		return Allowed{}, refused
+	}
+	fields, refused := p.claimFields(v)
+	if refused != nil {
+		return Allowed{}, refused
+	}
+	return Allowed{by: p, fields: fields, identity: Identity{Scopes: claims.Scopes}}, nil
 }
 
 // judge compares the claims of a verified token with what the policy and the credential ask for.

@@ -371,7 +371,7 @@ func TestMonotonicClockIsNotUsed(t *testing.T) {
 	}{
 		"now": {wall, true}, "an hour back": {wall.Add(-time.Hour), true}, "an hour forth": {wall.Add(time.Hour), false},
 	} {
-		if _, refused := p.Authenticate(bearer(token), tc.at); (refused == nil) != tc.want {
+		if _, refused := p.Authenticate(t.Context(), bearer(token), tc.at); (refused == nil) != tc.want {
 			t.Errorf("%s: refused %v", name, refused)
 		}
 	}

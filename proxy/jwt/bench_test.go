@@ -33,7 +33,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 			p := w.policy(b, nil)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, refused := p.Authenticate(h, now()); refused != nil {
+				if _, refused := p.Authenticate(b.Context(), h, now()); refused != nil {
 					b.Fatal(refused.Reason)
 				}
 			}

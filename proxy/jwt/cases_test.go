@@ -36,11 +36,11 @@ func runCase(t *testing.T, file *jwtcases.File, c *jwtcases.Case) {
 	if err := file.Enrol(ring, "shop", c); err != nil {
 		t.Fatal(err)
 	}
-	policy, err := NewPolicy(cfg, ring)
+	policy, err := NewPolicy(cfg, ring, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed, refused := policy.Authenticate(&testHead{query: c.Query(), fields: c.Headers()}, time.Unix(c.Now, 0))
+	allowed, refused := policy.Authenticate(t.Context(), &testHead{query: c.Query(), fields: c.Headers()}, time.Unix(c.Now, 0))
 	if allowed.Granted() == (refused != nil) {
 		t.Fatalf("granted %t with refusal %v", allowed.Granted(), refused)
 	}

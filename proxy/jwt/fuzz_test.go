@@ -40,7 +40,7 @@ func FuzzParseToken(f *testing.F) {
 		if _, err := token.Parse(compact, "sub"); err == nil && strings.Count(compact, ".") != 2 {
 			t.Fatalf("%q was taken apart", compact)
 		}
-		_, refused := p.Authenticate(bearer(compact), now())
+		_, refused := p.Authenticate(t.Context(), bearer(compact), now())
 		if refused != nil {
 			return
 		}

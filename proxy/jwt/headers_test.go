@@ -113,7 +113,7 @@ func TestNewClaimHeadersRefusesWhatHasNoMeaning(t *testing.T) {
 	} {
 		cfg := basePolicy()
 		cfg.ClaimHeaders = []routing.ClaimHeader{header}
-		if p, err := NewPolicy(cfg, keyring.New()); p != nil || err == nil {
+		if p, err := NewPolicy(cfg, keyring.New(), nil); p != nil || err == nil {
 			t.Errorf("%s: a policy", name)
 		}
 	}

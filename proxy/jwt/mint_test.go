@@ -99,7 +99,7 @@ func (w *world) policy(t testing.TB, change func(*routing.JWT)) *Policy {
 	if change != nil {
 		change(&cfg)
 	}
-	p, err := NewPolicy(cfg, w.ring)
+	p, err := NewPolicy(cfg, w.ring, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ const accepted = refusal.Reason(255)
 // judge authenticates and returns the reason, or accepted.
 func judge(t testing.TB, p *Policy, h *testHead) (refusal.Reason, Allowed) {
 	t.Helper()
-	allowed, refused := p.Authenticate(h, now())
+	allowed, refused := p.Authenticate(t.Context(), h, now())
 	switch {
 	case allowed.Granted() != (refused == nil):
 		t.Fatalf("granted %t with refusal %v", allowed.Granted(), refused)

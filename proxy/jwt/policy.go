@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -18,6 +19,8 @@ const maxClockSkew = 5 * time.Minute
 type Policy struct {
 	mode           routing.Mode
 	credentials    *keyring.Namespace
+	issuers        map[string]*issuer
+	credentialUse  routing.CredentialUse
 	selector       []routing.LabelRequirement
 	lookup         routing.LookupType
 	claim          string // of LookupClaim
@@ -37,7 +40,9 @@ type Policy struct {
 
 // NewPolicy compiles a JWT policy. An error means that the policy can't protect anything, so that its Pipeline must not
 // be served; it names the setting at fault.
-func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
+//
+// sets must know the remote key sets of the policy already; it may be nil where there are none.
+func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Policy, error) {
 	if ring == nil {
 		return nil, errors.New("jwt policy: no keyring")
 	}
@@ -60,8 +65,14 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
+	issuers, err := newIssuers(cfg.Issuers, sets)
+	if err != nil {
+		return nil, fmt.Errorf("jwt policy: %w", err)
+	}
 	p := &Policy{
 		mode:           cfg.Mode,
+		issuers:        issuers,
+		credentialUse:  cfg.Credentials,
 		credentials:    ring.Namespace(cfg.Namespace),
 		lookup:         cfg.Lookup.Type,
 		audiences:      slices.Clone(cfg.Audiences),
@@ -97,6 +108,8 @@ func check(cfg routing.JWT) error {
 		return fmt.Errorf("mode %d is not known", cfg.Mode)
 	case cfg.Enforcement > routing.EnforcementDryRun:
 		return fmt.Errorf("enforcement %d is not known", cfg.Enforcement)
+	case cfg.Credentials > routing.CredentialsRefused:
+		return fmt.Errorf("use of credentials %d is not known", cfg.Credentials)
 	case cfg.Lookup.Type > routing.LookupKID:
 		return fmt.Errorf("lookup type %d is not known", cfg.Lookup.Type)
 	case cfg.Lookup.Type == routing.LookupClaim && cfg.Lookup.Name == "":

@@ -141,7 +141,7 @@ func TestAllRulesMustHold(t *testing.T) {
 		"":         {"a": 1, "b": 1},
 		"accepted": {"a": 1, "b": 1, "c": 1},
 	} {
-		_, refused := p.Authenticate(bearer(mint(t, "RS256", w.newKey, nil, claims(present))), now())
+		_, refused := p.Authenticate(t.Context(), bearer(mint(t, "RS256", w.newKey, nil, claims(present))), now())
 		if refused == nil {
 			refused = &Refused{Message: noRefusal}
 		}
@@ -173,7 +173,7 @@ func TestNewRulesRefusesWhatHasNoMeaning(t *testing.T) {
 	} {
 		cfg := basePolicy()
 		cfg.ClaimRules = []routing.ClaimRule{tc.rule}
-		p, err := NewPolicy(cfg, keyring.New())
+		p, err := NewPolicy(cfg, keyring.New(), nil)
 		if p != nil || err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: policy %v, error %v, want one that says %q", name, p, err, tc.want)
 		}

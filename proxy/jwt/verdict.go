@@ -28,7 +28,7 @@ func (a Allowed) Identity() Identity { return a.identity }
 
 // Identity is who a verified token stands for.
 type Identity struct {
-	// Consumer is immutable, and not nil where a token was verified.
+	// Consumer is immutable, and nil only where no token was verified, or one of an issuer that stands for no Consumer.
 	Consumer *keyring.Consumer
 	// Credential is the JWTCredential that the token was verified with, KeyID the name that tokens know it by.
 	Credential routing.ObjectKey
@@ -89,8 +89,7 @@ func all(needed, has []string) bool {
 
 // effectiveScopes are the token's scopes, limited to those of the consumer and of the credential where these set any.
 // A token that says nothing of scopes has all that consumer and credential give it.
-func effectiveScopes(token []string, e *keyring.Entry) []string {
-	consumer, credential := e.Consumer.Scopes, e.Scopes
+func effectiveScopes(token, consumer, credential []string) []string {
 	if token != nil {
 		return slices.DeleteFunc(token, func(scope string) bool {
 			return (consumer != nil && !slices.Contains(consumer, scope)) ||

@@ -3,6 +3,8 @@ package keyring
 import (
 	"time"
 
+	"github.com/ostiary/ostiary/proxy/jose"
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -32,6 +34,17 @@ type Entry struct {
 	NotAfter time.Time
 	// Revocation names tokens that are no longer good.
 	Revocation Revocation
+	// Remote is where the keys are instead; nil where they are Keys.
+	Remote *Remote
+}
+
+// Remote is a set of keys that someone else publishes, and how it is used.
+type Remote struct {
+	Source routing.RemoteKeys
+	// Algorithms that tokens may be signed with, HMAC's never among them: the set's keys are for all that they can do.
+	Algorithms []jose.Algorithm
+	// Set is filled in by who serves the entry; without it every token is refused.
+	Set *jwks.Set
 }
 
 // Ended reports whether the credential is past its end.

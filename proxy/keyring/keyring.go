@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -65,6 +66,8 @@ type Namespace struct {
 	entries map[string]*Entry
 	keyIDs  *index
 	kids    *index
+	// identities is replaced as a whole; nil holds none.
+	identities atomic.Pointer[identities]
 }
 
 func newNamespace() *Namespace {

@@ -64,6 +64,9 @@ const (
 	KeyUnknown
 	// TokenRevoked is a token that was revoked by its age, its ID or its key.
 	TokenRevoked
+	// KeysUnavailable is a token whose keys someone else publishes, and that can't be fetched: never, not for too long, or
+	// not now that an unknown one is asked for. It is no fault of the caller's.
+	KeysUnavailable
 	// SignatureInvalid is a token whose signature does not verify.
 	SignatureInvalid
 	// TokenExpired is a token at or after its exp; it is said of verified tokens alone.
@@ -166,6 +169,8 @@ func (r Reason) tokenWord() string {
 		return "key_unknown"
 	case TokenRevoked:
 		return "token_revoked"
+	case KeysUnavailable:
+		return "keys_unavailable"
 	case SignatureInvalid:
 		return "signature_invalid"
 	default:
@@ -226,7 +231,7 @@ func (r Reason) Status() int {
 		return http.StatusRequestHeaderFieldsTooLarge
 	case UpstreamConnect, UpstreamProtocol:
 		return http.StatusBadGateway
-	case PipelineNotReady, NoEndpoints, Overloaded:
+	case PipelineNotReady, KeysUnavailable, NoEndpoints, Overloaded:
 		return http.StatusServiceUnavailable
 	case UpstreamTimeout:
 		return http.StatusGatewayTimeout

@@ -34,6 +34,7 @@ func documented() map[string]int {
 		"consumer_suspended":    401,
 		"key_unknown":           401,
 		"token_revoked":         401,
+		"keys_unavailable":      503,
 		"signature_invalid":     401,
 		"token_expired":         401,
 		"token_not_yet_valid":   401,

@@ -127,6 +127,10 @@ type JWT struct {
 	Enforcement Enforcement
 	// Namespace is where the credentials are.
 	Namespace string
+	// Issuers are the external identity providers whose tokens are taken, sorted by issuer, each once.
+	Issuers []Issuer
+	// Credentials says whether the tokens that are of none of them are looked up among the credentials.
+	Credentials CredentialUse
 	// Selector restricts the credentials by their labels; empty selects all.
 	Selector []LabelRequirement
 	Lookup   Lookup

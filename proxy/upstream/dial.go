@@ -7,16 +7,16 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/ostiary/ostiary/proxy/internal/dialguard"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
 // ErrAddressRefused is wrapped by errors about an address that is never dialled.
-var ErrAddressRefused = errors.New("address is not allowed for backends")
+var ErrAddressRefused = dialguard.ErrRefused
 
 // connectError says that no connection to a backend could be made: nothing of the request was sent.
 type connectError struct{ err error }
@@ -72,71 +72,18 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 	return tlsConn, nil
 }
 
-// dialPolicy says which addresses may be dialled. It is asked about the very address that is connected to, after names
-// are resolved, so that no name can resolve to something else in between.
+// dialPolicy says which addresses may be dialled.
 type dialPolicy struct {
 	loopback LoopbackPolicy
 	own      func() []netip.AddrPort
 }
 
-func (p dialPolicy) control(_ context.Context, _, address string, _ syscall.RawConn) error {
-	addr, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("%w: %q", ErrAddressRefused, address)
+func (p dialPolicy) control(ctx context.Context, network, address string, conn syscall.RawConn) error {
+	guard := dialguard.Policy{Own: p.own}
+	if p.loopback == LoopbackAllow {
+		guard.Loopback = dialguard.LoopbackAllow
 	}
-	return p.check(addr)
-}
-
-// check returns ErrAddressRefused for an address that no backend has: one of this host alone, of the link, of a cloud's
-// metadata service, or of our own listeners.
-func (p dialPolicy) check(addr netip.AddrPort) error {
-	switch routing.ClassifyAddress(addr.Addr()) {
-	case routing.AddressOrdinary:
-	case routing.AddressLoopback:
-		if p.loopback != LoopbackAllow {
-			return fmt.Errorf("%w: %s is a loopback address", ErrAddressRefused, addr)
-		}
-	case routing.AddressNoServer, routing.AddressLinkLocal, routing.AddressMetadata:
-		return fmt.Errorf("%w: %s", ErrAddressRefused, addr)
-	}
-	if p.own == nil {
-		return nil
-	}
-	own := p.own()
-	for _, ip := range append(routing.EmbeddedAddresses(addr.Addr()), addr.Addr().Unmap().WithZone("")) {
-		if isOwn(netip.AddrPortFrom(ip, addr.Port()), own) {
-			return fmt.Errorf("%w: %s is a listener of this process", ErrAddressRefused, addr)
-		}
-	}
-	return nil
-}
-
-// isOwn reports whether one of the listeners takes connections to that address.
-func isOwn(addr netip.AddrPort, listeners []netip.AddrPort) bool {
-	for _, l := range listeners {
-		if l.Port() != addr.Port() {
-			continue
-		}
-		if l.Addr().Unmap() == addr.Addr() || l.Addr().IsUnspecified() && isLocal(addr.Addr()) {
-			return true
-		}
-	}
-	return false
-}
-
-// isLocal reports whether the address is one of this host's. Where the host can't say, it is taken to be.
-func isLocal(ip netip.Addr) bool {
-	if ip.IsLoopback() {
-		return true
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return true
-	}
-	return slices.ContainsFunc(addrs, func(a net.Addr) bool {
-		prefix, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Addr().Unmap() == ip
-	})
+	return guard.Control(ctx, network, address, conn)
 }
 
 func itoa(port int32) string { return strconv.FormatInt(int64(port), 10) }

@@ -91,8 +91,10 @@ func TestOwnAddresses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !isOwn(netip.AddrPortFrom(prefix.Addr().Unmap(), 8080), listeners) {
-			t.Errorf("%s is this host's", prefix.Addr())
+		address := netip.AddrPortFrom(prefix.Addr().Unmap(), 8080).String()
+		policy := dialPolicy{loopback: LoopbackAllow, own: func() []netip.AddrPort { return listeners }}
+		if err := policy.control(t.Context(), "tcp", address, nil); !errors.Is(err, ErrAddressRefused) {
+			t.Errorf("%s is this host's: %v", address, err)
 		}
 	}
 }

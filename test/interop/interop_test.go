@@ -61,7 +61,7 @@ func TestTokensOfOtherLibraries(t *testing.T) {
 			}
 			seen[m.Library] = append(seen[m.Library], m.Algorithm)
 			policy := policyFor(t, m)
-			allowed, refused := policy.Authenticate(bearer(m.Token), time.Unix(now, 0))
+			allowed, refused := policy.Authenticate(t.Context(), bearer(m.Token), time.Unix(now, 0))
 			if refused != nil {
 				t.Fatalf("%s %s: refused as %v", m.Library, m.Version, refused.Reason)
 			}
@@ -72,7 +72,7 @@ func TestTokensOfOtherLibraries(t *testing.T) {
 				t.Errorf("scopes %q", got)
 			}
 			for what, twin := range twins(t, m.Token) {
-				allowed, refused := policy.Authenticate(bearer(twin), time.Unix(now, 0))
+				allowed, refused := policy.Authenticate(t.Context(), bearer(twin), time.Unix(now, 0))
 				switch {
 				case refused == nil || allowed.Granted():
 					t.Errorf("%s: accepted", what)
@@ -101,7 +101,7 @@ func refuses(t *testing.T, m minted, why string) {
 	}
 	m.Key.Value = strings.Replace(m.Key.Value, `"alg":"Ed25519"`, `"alg":"EdDSA"`, 1)
 	m.Algorithm = string(jose.EdDSA)
-	_, refused := policyFor(t, m).Authenticate(bearer(m.Token), time.Unix(now, 0))
+	_, refused := policyFor(t, m).Authenticate(t.Context(), bearer(m.Token), time.Unix(now, 0))
 	if refused == nil || refused.Reason != refusal.AlgorithmNotAllowed {
 		t.Errorf("refusal %+v, want %v", refused, refusal.AlgorithmNotAllowed)
 	}
@@ -174,7 +174,7 @@ func policyFor(t *testing.T, m minted) *jwt.Policy {
 		Audiences:     []string{"orders-api"},
 		TokenSources:  []routing.TokenSource{{Type: routing.SourceAuthorization, Name: "Bearer"}},
 		MaxTokenBytes: 8192,
-	}, ring)
+	}, ring, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

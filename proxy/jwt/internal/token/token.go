@@ -30,6 +30,7 @@ type Unverified struct {
 	kid          *string
 	typ          *string
 	claim        *string
+	issuer       *string
 	payload      strictjson.Object
 }
 
@@ -46,6 +47,11 @@ func Parse(compact, claim string) (Unverified, error) {
 	if value, ok := u.payload.Get(claim); ok && claim != "" {
 		if name, ok := value.Text(); ok {
 			u.claim = &name
+		}
+	}
+	if value, ok := u.payload.Get("iss"); ok {
+		if name, ok := value.Text(); ok {
+			u.issuer = &name
 		}
 	}
 	return u, nil
@@ -126,6 +132,10 @@ func (u *Unverified) KID() (string, bool) { return text(u.kid) }
 // Claim is the value of the claim that names the credential, where it is a string.
 func (u *Unverified) Claim() (string, bool) { return text(u.claim) }
 
+// Issuer is who the token says it is from, where that is a string. It chooses the keys that judge the token, and nothing
+// else.
+func (u *Unverified) Issuer() (string, bool) { return text(u.issuer) }
+
 func text(p *string) (string, bool) {
 	if p == nil {
 		return "", false
@@ -157,4 +167,13 @@ func (u *Unverified) Verify(key *jose.Key) (Verified, error) {
 		return Verified{}, err
 	}
 	return Verified{typ: u.typ, payload: u.payload}, nil
+}
+
+// Text is the value of a claim at the top level, where it is a string.
+func (v Verified) Text(claim string) (string, bool) {
+	value, ok := v.payload.Get(claim)
+	if !ok {
+		return "", false
+	}
+	return value.Text()
 }
