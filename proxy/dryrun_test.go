@@ -42,7 +42,11 @@ func TestDryRun(t *testing.T) {
 		"a token that is too long":     {edit: func(p *routing.Pipeline) { p.JWT.MaxTokenBytes = 64 }, header: bearer(good), status: 200, identity: anonymous(), spared: "token_too_large"},
 		"a scope too few, policy":      {edit: func(p *routing.Pipeline) { p.JWT.RequiredScopes = []string{"a"} }, header: bearer(good), status: 200, identity: anonymous(), spared: "scope_missing", consumer: "shop/acme"},
 		"a scope too few, match":       {edit: func(p *routing.Pipeline) { p.Matches[0].Scopes = []string{"a"} }, header: bearer(good), status: 200, identity: anonymous(), spared: "scope_missing", consumer: "shop/acme"},
-		"a group that is denied":       {edit: func(p *routing.Pipeline) { p.ACLs = []routing.ACL{{DenyGroups: []string{"gold"}}} }, header: bearer(good), status: 200, identity: anonymous(), spared: "group_denied", consumer: "shop/acme"},
+		"a group that is denied, claims in headers": {edit: func(p *routing.Pipeline) {
+			p.ACLs = []routing.ACL{{DenyGroups: []string{"gold"}}}
+			p.JWT.ClaimHeaders = []routing.ClaimHeader{{Header: "X-Consumer-Claim", Claim: "/sub"}}
+		}, header: bearer(good), status: 200, identity: anonymous(), spared: "group_denied", consumer: "shop/acme"},
+		"a group that is denied": {edit: func(p *routing.Pipeline) { p.ACLs = []routing.ACL{{DenyGroups: []string{"gold"}}} }, header: bearer(good), status: 200, identity: anonymous(), spared: "group_denied", consumer: "shop/acme"},
 		"a query parameter, whatever is preserved": {
 			edit: func(p *routing.Pipeline) {
 				preserve(p)

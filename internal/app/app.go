@@ -19,6 +19,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1 // the command could not do its work
 	exitFindings = 2 // check: an object was refused
+	exitRefused  = 3 // explain: the request is not admitted
 )
 
 // errFindings ends check when objects were refused: everything there is to say was printed already.
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string, s streams) int {
 		return exitOK
 	case errors.Is(err, errFindings):
 		return exitFindings
+	case errors.Is(err, errNotAdmitted):
+		return exitRefused
 	default:
 		_, _ = fmt.Fprintf(s.err, "ostiary: %v\n", err) // stderr is the last resort
 		return exitFailed
@@ -79,6 +82,7 @@ and JWTCredentials with which keys. The same objects can be served from files, w
 		newControllerCommand(s),
 		newServeCommand(s),
 		newCheckCommand(s),
+		newExplainCommand(s),
 		newQuickstartCommand(s),
 		newKeygenCommand(s),
 		newMintCommand(s),

@@ -93,7 +93,7 @@ func TestZeroValuesDeny(t *testing.T) {
 		t.Error("the zero Pass has an upstream")
 	}
 	var s steps
-	s.decide(t.Context(), &v, get("/"), &routing.Match{}, time.Time{})
+	s.decide(t.Context(), &v, get("/"), &routing.Match{}, time.Time{}, nil)
 	if v.Outcome != Refuse || v.Refusal.Reason != refusal.PipelineNotReady {
 		t.Errorf("steps that were not built decide %+v", v)
 	}

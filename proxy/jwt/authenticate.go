@@ -12,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/trace"
 )
 
 // maxTrials is how many keys a token without kid is tried with. More are a key set whose tokens must name their key;
@@ -24,7 +25,12 @@ const maxTrials = 16
 //
 // ctx ends the wait for keys of an identity provider that are on their way, jwks.MaxWait at most.
 func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (Allowed, *Refused) {
+	return p.authenticate(ctx, h, now, nil)
+}
+
+func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
 	compact, refused := p.sources.find(h)
+	p.explainSources(t, refused)
 	if refused != nil {
 		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
 			return Allowed{by: p, anonymous: true}, nil
@@ -32,31 +38,42 @@ func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (
 		return Allowed{}, refused
 	}
 	if len(compact) > p.maxTokenBytes {
+		p.explainForm(t, refusal.TokenTooLarge)
 		return Allowed{}, refuse(refusal.TokenTooLarge)
 	}
 	unverified, err := token.Parse(compact, p.claim)
 	switch {
 	case errors.Is(err, token.ErrAlgorithm):
+		p.explainForm(t, refusal.AlgorithmNotAllowed)
 		return Allowed{}, refuse(refusal.AlgorithmNotAllowed)
 	case err != nil:
+		p.explainForm(t, refusal.TokenMalformed)
 		return Allowed{}, refuse(refusal.TokenMalformed)
 	}
 	// Who judges the token is decided here, once, before any signature.
 	if issuer := p.issuer(&unverified); issuer != nil {
-		return p.authenticateIssued(ctx, issuer, &unverified, h, now)
+		issuer.explain(t)
+		return p.authenticateIssued(ctx, issuer, &unverified, h, now, t)
 	}
 	if p.credentialUse != routing.CredentialsTaken {
+		t.Add(trace.Fail, "issuer: iss names none of issuers, and the policy takes no JWTCredentials")
 		return Allowed{}, refuse(refusal.IssuerUnknown)
 	}
-	entry, refused := p.credential(&unverified, now)
+	entry, refused := p.credential(&unverified, t)
+	if refused == nil {
+		refused = usable(entry, now)
+	}
+	p.explainCredential(t, entry, refused)
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	verified, refused := verify(ctx, &unverified, entry, now)
+	verified, refused := verify(ctx, &unverified, entry, now, t)
+	explainKeys(t, &unverified, refused)
 	if refused != nil {
 		return Allowed{}, refused
 	}
 	allowed, refused := p.accept(&verified, entry, h, now)
+	p.explainClaims(t, entry, refused)
 	if refused != nil {
 		return Allowed{}, refused
 	}
@@ -69,35 +86,42 @@ func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (
 	return allowed, nil
 }
 
-// credential finds the credential that a token names, and whether it may be used.
-func (p *Policy) credential(u *token.Unverified, now time.Time) (*keyring.Entry, *Refused) {
+// credential finds the credential that a token names.
+func (p *Policy) credential(u *token.Unverified, t *trace.Trace) (*keyring.Entry, *Refused) {
 	var entry *keyring.Entry
 	if p.lookup == routing.LookupKID {
-		entry = p.byKID(u)
+		entry = p.byKID(u, t)
 	} else {
 		name, ok := u.Claim()
 		if !ok {
 			return nil, refuse(refusal.ClaimMissing)
 		}
 		if entry = p.credentials.ByKeyID(name); entry != nil && !p.selects(entry.Labels) {
+			p.explainUnselected(t, entry)
 			entry = nil
 		}
 	}
-	switch {
-	case entry == nil:
+	if entry == nil {
 		return nil, refuse(refusal.CredentialUnknown)
-	case entry.State != keyring.StateActive, entry.Ended(now):
-		return nil, refuse(refusal.CredentialSuspended)
-	case entry.Consumer == nil:
-		return nil, refuse(refusal.ConsumerUnknown)
-	case entry.Consumer.State != keyring.StateActive:
-		return nil, refuse(refusal.ConsumerSuspended)
 	}
 	return entry, nil
 }
 
+// usable says whether the credential and its Consumer may be used now.
+func usable(entry *keyring.Entry, now time.Time) *Refused {
+	switch {
+	case entry.State != keyring.StateActive, entry.Ended(now):
+		return refuse(refusal.CredentialSuspended)
+	case entry.Consumer == nil:
+		return refuse(refusal.ConsumerUnknown)
+	case entry.Consumer.State != keyring.StateActive:
+		return refuse(refusal.ConsumerSuspended)
+	}
+	return nil
+}
+
 // byKID returns the oldest selected credential that holds the key the token names.
-func (p *Policy) byKID(u *token.Unverified) *keyring.Entry {
+func (p *Policy) byKID(u *token.Unverified, t *trace.Trace) *keyring.Entry {
 	kid, ok := u.KID()
 	if !ok || kid == "" {
 		return nil
@@ -106,6 +130,7 @@ func (p *Policy) byKID(u *token.Unverified) *keyring.Entry {
 		if p.selects(entry.Labels) {
 			return entry
 		}
+		p.explainUnselected(t, entry)
 	}
 	return nil
 }
@@ -113,31 +138,34 @@ func (p *Policy) byKID(u *token.Unverified) *keyring.Entry {
 // verify checks the signature with the key that the token names among the credential's, or with each that permits the
 // token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused. A key
 // outside of its window is not known.
-func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now time.Time) (token.Verified, *Refused) {
+func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now time.Time, t *trace.Trace) (token.Verified, *Refused) {
 	if entry.Remote != nil {
-		return verifyRemote(ctx, u, entry)
+		return verifyRemote(ctx, u, entry, t)
 	}
 	kid, named := u.KID()
 	known := false
 	trials := make([]*jose.Key, 0, 4)
 	for _, key := range entry.Keys {
 		if named && (kid == "" || key.KID() != kid) || !key.VerifiesAt(now) {
+			explainSkipped(t, u, key, now)
 			continue
 		}
 		known = true
 		if key.Permits(u.Algorithm()) {
 			trials = append(trials, key.Key)
+		} else {
+			explainSkipped(t, u, key, now)
 		}
 	}
 	if named && entry.Revocation.KeyIDs.Has(kid) {
 		return token.Verified{}, refuse(refusal.TokenRevoked)
 	}
-	return try(u, trials, known)
+	return try(u, trials, known, t)
 }
 
 // try returns the claims where one of the keys verifies the signature. known says whether there was any key before those
 // that do not permit the token's algorithm were left out.
-func try(u *token.Unverified, trials []*jose.Key, known bool) (token.Verified, *Refused) {
+func try(u *token.Unverified, trials []*jose.Key, known bool, t *trace.Trace) (token.Verified, *Refused) {
 	switch {
 	case !known || len(trials) > maxTrials:
 		return token.Verified{}, refuse(refusal.KeyUnknown)
@@ -145,7 +173,9 @@ func try(u *token.Unverified, trials []*jose.Key, known bool) (token.Verified, *
 		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
 	}
 	for _, key := range trials {
-		if verified, err := u.Verify(key); err == nil {
+		verified, err := u.Verify(key)
+		explainTrial(t, key, err)
+		if err == nil {
 			return verified, nil
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/trace"
 )
 
 // issuer is an external identity provider whose tokens a policy takes.
@@ -113,39 +114,45 @@ func (p *Policy) issuer(u *token.Unverified) *issuer {
 }
 
 // authenticateIssued judges a token of an identity provider, by that provider's keys alone.
-func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, h head.Head, now time.Time) (Allowed, *Refused) {
-	verified, refused := i.verify(ctx, u, now)
+func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
+	verified, refused := i.verify(ctx, u, now, t)
+	explainKeys(t, u, refused)
 	if refused != nil {
 		return Allowed{}, refused
 	}
 	allowed, refused := p.accept(&verified, &i.terms, h, now)
+	p.explainClaims(t, &i.terms, refused)
 	if refused != nil {
 		return Allowed{}, refused
 	}
 	consumer, known := p.credentials.ByIdentity(i.terms.Issuer, verified.Text)
 	switch {
 	case consumer != nil && consumer.State != keyring.StateActive:
-		return Allowed{}, refuse(refusal.ConsumerSuspended)
+		refused = refuse(refusal.ConsumerSuspended)
 	case consumer != nil:
 		allowed.identity.Consumer = consumer
 		allowed.identity.Scopes = effectiveScopes(allowed.identity.Scopes, consumer.Scopes, nil)
 	case known || i.consumer == routing.ConsumerRequired:
-		return Allowed{}, refuse(refusal.ConsumerUnknown)
+		refused = refuse(refusal.ConsumerUnknown)
+	}
+	i.explainConsumer(t, consumer, refused)
+	if refused != nil {
+		return Allowed{}, refused
 	}
 	return allowed, nil
 }
 
-func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time) (token.Verified, *Refused) {
+func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time, t *trace.Trace) (token.Verified, *Refused) {
 	if !slices.Contains(i.algorithms, u.Algorithm()) {
 		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
 	}
-	return verify(ctx, u, &i.terms, now)
+	return verify(ctx, u, &i.terms, now, t)
 }
 
 // verifyRemote checks the signature with the key of a remote set that the token names, or with each that permits the
 // token's algorithm where it names none. The algorithm is compared with what was configured before any key is looked for,
 // and a key that the credential revokes is not looked for either.
-func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry) (token.Verified, *Refused) {
+func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry, t *trace.Trace) (token.Verified, *Refused) {
 	remote, revoked := entry.Remote, entry.Revocation.KeyIDs
 	kid, named := u.KID()
 	switch {
@@ -156,7 +163,7 @@ func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry
 	case remote.Set == nil:
 		return token.Verified{}, refuse(refusal.KeysUnavailable)
 	case !named:
-		return verifyUnnamed(ctx, u, entry)
+		return verifyUnnamed(ctx, u, entry, t)
 	}
 	key, err := remote.Set.Key(ctx, kid)
 	switch {
@@ -170,6 +177,7 @@ func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry
 		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
 	}
 	verified, err := u.Verify(key)
+	explainTrial(t, key, err)
 	if err != nil {
 		return token.Verified{}, refuse(refusal.SignatureInvalid)
 	}
@@ -177,7 +185,7 @@ func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry
 }
 
 // verifyUnnamed tries the keys of a remote set with a token that names none.
-func verifyUnnamed(ctx context.Context, u *token.Unverified, entry *keyring.Entry) (token.Verified, *Refused) {
+func verifyUnnamed(ctx context.Context, u *token.Unverified, entry *keyring.Entry, t *trace.Trace) (token.Verified, *Refused) {
 	keys, err := entry.Remote.Set.Keys(ctx)
 	if err != nil {
 		return token.Verified{}, refuse(refusal.KeysUnavailable)
@@ -194,5 +202,5 @@ func verifyUnnamed(ctx context.Context, u *token.Unverified, entry *keyring.Entr
 			trials = append(trials, key)
 		}
 	}
-	return try(u, trials, known)
+	return try(u, trials, known, t)
 }

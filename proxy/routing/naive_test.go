@@ -170,3 +170,46 @@ func agreesWithTheNaiveMatcher(t *rapid.T) {
 func TestMatchAgreesWithTheNaiveMatcher(t *testing.T) { rapid.Check(t, agreesWithTheNaiveMatcher) }
 
 func FuzzMatch(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agreesWithTheNaiveMatcher)) }
+
+// explanationAgrees: what Explain says is taken is what Match takes, and what it says of the others is true by itself.
+func explanationAgrees(t *rapid.T) {
+	cfg := drawConfig(t)
+	table, problems := Build(cfg)
+	if len(problems) > 0 {
+		t.Fatalf("problems: %+v", problems)
+	}
+	r := &Request{
+		Host:   rapid.SampledFrom([]string{"a.test", "b.test", "c.test", "a.b.test", "other"}).Draw(t, "host"),
+		Path:   rapid.SampledFrom([]string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/x"}).Draw(t, "path"),
+		Method: rapid.SampledFrom([]string{"GET", "POST", "DELETE"}).Draw(t, "method"),
+		Header: func(name string) (string, bool) { return "1", name == "x-a" },
+	}
+	result := table.Match(r)
+	_, parent, _ := strings.Cut(r.Host, ".")
+	total := 0
+	for _, c := range table.Explain(r) {
+		total++
+		if taken := result.Status == Found && result.Route.Match == c.Match; taken != (c.Fit == FitTaken) {
+			t.Fatalf("%s is told as %d, taken: %t", c.Match.Endpoint, c.Fit, taken)
+		}
+		host := c.Match.Host == r.Host || c.Match.Host == "*."+parent || c.Match.Host == ""
+		path := naivePathMatches(c.Match.Path, r.Path)
+		method := len(c.Match.Methods) == 0 || slices.Contains(c.Match.Methods, r.Method)
+		headers := !slices.ContainsFunc(c.Match.Headers, func(h HeaderMatch) bool { return h.Name != "x-a" })
+		holds := map[Fit]bool{
+			FitHost: !host, FitHostLess: host, FitPath: host && !path, FitMethod: host && path && !method,
+			FitHeaders: host && path && method && !headers, FitLess: host && path && method && headers, FitTaken: host && path && method && headers,
+		}
+		if !holds[c.Fit] {
+			t.Fatalf("%s of %+v is told as %d", c.Match.Endpoint, c.Match, c.Fit)
+		}
+	}
+	for _, p := range cfg.Pipelines {
+		total -= len(p.Matches)
+	}
+	if total != 0 {
+		t.Fatalf("%d matches too many are explained", total)
+	}
+}
+
+func TestExplainAgreesWithMatch(t *testing.T) { rapid.Check(t, explanationAgrees) }
