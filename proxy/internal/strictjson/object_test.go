@@ -49,6 +49,7 @@ func TestParseRefuses(t *testing.T) {
 		"an object inside that ends ill": `{"a":{"b":1,}}`,
 		"an object closed by a bracket":  `{"a":{"b":1]}`,
 		"an array closed by a brace":     `{"a":[1}}`,
+		"a bracket for the first brace":  `["a":1}`,
 		"a name without its quotes":      `{a":1}`,
 		"another letter for the colon":   `{"a"=1}`,
 		"an escape cut by a quote":       `{"a":"\u00""}`,
@@ -179,6 +180,9 @@ func TestValues(t *testing.T) {
 		t.Error("a string of a bracket is an array")
 	}
 	var none Value
+	if none.IsObject() || none.IsArray() {
+		t.Error("no value is an object or array")
+	}
 	if _, ok := none.Text(); ok {
 		t.Error("no value is a string")
 	}
