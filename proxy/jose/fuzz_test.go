@@ -2,6 +2,8 @@ package jose
 
 import (
 	"math/big"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -11,12 +13,26 @@ func newInt(data []byte) *big.Int { return new(big.Int).SetBytes(data) }
 // looks like another format becomes a secret unless its format says so.
 func FuzzParseKeys(f *testing.F) {
 	k := keysOf(f)
-	for _, seed := range []string{
+	seeds := []string{
 		"", "hunter2", string(secret(64)), "-----BEGIN PUBLIC KEY-----", `{"keys":[]}`, `{"kty":"oct","k":"AA"}`, "<html>", "[]",
 		spki(f, k.p256.Public()), spki(f, k.ed.Public()), spki(f, k.rsa.Public()), certificate(f, k.p256),
 		jwkOf(f, k.p256.Public(), nil), jwkOf(f, k.ed.Public(), nil), jwkOf(f, secret(64), map[string]any{"kid": "a"}),
 		set(jwkOf(f, k.p384.Public(), nil), jwkOf(f, k.rsa.Public(), map[string]any{"use": "enc"}), `{"kty":"X"}`),
-	} {
+		set(jwkOf(f, k.p256.Public(), map[string]any{"kid": "a"}), jwkOf(f, k.ed.Public(), map[string]any{"kid": "a"})),
+		certificate(f, k.p256) + certificate(f, k.p384), spki(f, k.p521.Public()) + "junk", spki(f, k.p224.Public()),
+	}
+	paths, err := filepath.Glob(filepath.Join("testdata", "cookbook", "jwk", "*.json"))
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no examples: %v", err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		seeds = append(seeds, string(data))
+	}
+	for _, seed := range seeds {
 		for format := range uint8(5) {
 			f.Add([]byte(seed), format, false)
 			f.Add([]byte(seed), format, true)

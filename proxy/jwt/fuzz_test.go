@@ -1,12 +1,15 @@
 package jwt
 
 import (
+	"encoding/base64"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/ostiary/ostiary/proxy/internal/jwtcases"
 	"github.com/ostiary/ostiary/proxy/jwt/internal/token"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -31,6 +34,7 @@ func FuzzParseToken(f *testing.F) {
 	for _, compact := range []string{good, good + "=", "a.b.c", "..", strings.ToUpper(good), good[:40] + "\n" + good[40:]} {
 		f.Add("", "", compact)
 	}
+	addCases(f)
 	oracle := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(now), jwt.WithAudience("orders-api"),
 		jwt.WithExpirationRequired(), jwt.WithSubject("bob"), jwt.WithIssuedAt(), jwt.WithStrictDecoding())
 	f.Fuzz(func(t *testing.T, header, payload, compact string) {
@@ -50,6 +54,37 @@ func FuzzParseToken(f *testing.F) {
 	})
 }
 
+// addCases adds the catalogue's tokens, as they are and with what they say signed anew.
+func addCases(f *testing.F) {
+	f.Helper()
+	file, err := jwtcases.Load(filepath.Join("testdata", "jwt-cases.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, c := range file.Cases {
+		for _, line := range c.Req.Headers {
+			compact, ok := strings.CutPrefix(line[1], "Bearer ")
+			if !ok {
+				continue
+			}
+			f.Add("", "", compact)
+			parts := strings.Split(compact, ".")
+			if len(parts) < 2 {
+				continue
+			}
+			header, err := base64.RawURLEncoding.DecodeString(parts[0])
+			if err != nil {
+				continue
+			}
+			payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+			if err != nil {
+				continue
+			}
+			f.Add(string(header), string(payload), "")
+		}
+	}
+}
+
 // FuzzTokenSources holds for any head: one token or a refusal, and none left in the head once it was stripped.
 func FuzzTokenSources(f *testing.F) {
 	for _, seed := range [][4]string{
@@ -59,6 +94,9 @@ func FuzzTokenSources(f *testing.F) {
 		{"", "", "", "a=b&access_token=abc&c"},
 		{"Bearer a, Bearer b", "a,b", "session=a;session=b", "access_token=a&%61ccess_token=b"},
 		{"bearer\tabc", " Token x", "session", "access_token=%zz"},
+		{"JWT abc, Basic x", "abc,", "session=; session=abc", "access%5ftoken=a%62c&a=%26access_token=b"},
+		{"Bearer", "", "a=session=abc; SESSION=x;;", "?access_token=abc;access_token=b"},
+		{"Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "", "session=\"abc\"", "access_token"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}
