@@ -48,6 +48,12 @@ func TestEachDenialIsItsOwn(t *testing.T) {
 		"an algorithm that is none of ours beside one that is": {
 			data: spki(t, k.rsa.Public()), opts: as(FormatPEM, RS256, "none"), want: parsed{Problems: []string{"algorithm mismatch"}}, says: `"none"`,
 		},
+		"half of a private key of another type": {
+			data: block("DSA PRIVATE KEY", []byte("x")), opts: halved(ES256), want: parsed{Problems: []string{"unsupported"}}, says: "are not taken",
+		},
+		"half of a broken RSA private key": {
+			data: block("RSA PRIVATE KEY", []byte("x")), opts: halved(RS256), want: parsed{Problems: []string{"unparsable"}}, says: "can't be parsed",
+		},
 		"no algorithm": {
 			data: string(secret(32)), opts: as(FormatAuto), want: parsed{Problems: []string{"algorithm mismatch"}}, says: "no algorithm",
 		},
