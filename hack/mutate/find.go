@@ -216,7 +216,7 @@ func (s scope) statement(stmt ast.Stmt) {
 		s.inner(stmt)
 		return
 	case *ast.AssignStmt:
-		if raisesFlag(stmt) && flagOf(stmt) != "Refusal" && !literally(stmt.Rhs[0], "true") {
+		if slices.Contains([]string{"ambiguous", "malformed"}, flagOf(stmt)) && !literally(stmt.Rhs[0], "true") {
 			s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
 		}
 	}
@@ -433,21 +433,24 @@ func passesOn(e ast.Expr) bool {
 	if !ok {
 		return false
 	}
-	switch lastName(call.Fun) {
-	case "refuse", "problemf", "Errorf", "New":
-		return false
-	default:
-		return true
-	}
+	return !slices.Contains(makers(), lastName(call.Fun))
+}
+
+// makers are functions that make a denial, whatever they are called with.
+func makers() []string {
+	return []string{"refuse", "problemf", "Errorf", "New", "failf", "statusError", "connectError"}
 }
 
 // raisesFlag says whether an assignment is to a field that makes the code deny in the end.
 func raisesFlag(stmt *ast.AssignStmt) bool { return flagOf(stmt) != "" }
 
-// flagOf is the name of that field.
+// flagOf is the name of that field, or of the error that is made.
 func flagOf(stmt *ast.AssignStmt) string {
 	if len(stmt.Lhs) != 1 || stmt.Tok != token.ASSIGN {
 		return ""
+	}
+	if call, ok := stmt.Rhs[0].(*ast.CallExpr); ok && literally(stmt.Lhs[0], "err") && slices.Contains(makers(), lastName(call.Fun)) {
+		return "err"
 	}
 	for e := stmt.Lhs[0]; ; {
 		selector, ok := e.(*ast.SelectorExpr)

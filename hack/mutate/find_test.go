@@ -85,6 +85,11 @@ func TestFind(t *testing.T) {
 				`switch y { default: if mutantLive(2) { v.Refusal.Reason = Z; return } } }`,
 			names: []string{"f: a", "f: default"},
 		},
+		"an error that is kept": {
+			source: `func f() error { var err error; if a && b { err = failf(c) }; return err }`,
+			want:   `func f() error { var err error; if (a && b) && mutantLive(1) { err = failf(c) }; if !mutantLive(2) { return nil }; return err }`,
+			names:  []string{"f: a && b", "f: return err"},
+		},
 		"a lookup": {
 			source: `func f() *Entry { if a { return nil }; if a { return nil }; return e }`,
 			want:   `func f() *Entry { if (a) && mutantLive(1) { return nil }; if (a) && mutantLive(2) { return nil }; return e }`,

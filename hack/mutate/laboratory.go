@@ -136,11 +136,19 @@ func (l *laboratory) put(file string, text []byte) error {
 	return os.WriteFile(stand, text, 0o600)
 }
 
+// tested are the packages that have tests, in the order in which they are asked.
+func tested() []string {
+	return slices.DeleteFunc(slices.Concat(packages(), witnesses()), func(pkg string) bool {
+		files, err := filepath.Glob(pkg + "/*_test.go")
+		return err != nil || len(files) == 0
+	})
+}
+
 func binary(pkg string) string { return strings.ReplaceAll(pkg, "/", "-") + ".test" }
 
 // build compiles each package's tests once.
 func (l *laboratory) build(ctx context.Context) error {
-	for _, pkg := range slices.Concat(packages(), witnesses()) {
+	for _, pkg := range tested() {
 		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", l.overlayFile(), "-o", filepath.Join(l.dir, binary(pkg)), "./"+pkg)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
@@ -196,7 +204,7 @@ func culprit(output string) string {
 
 // trace runs all tests with every denial in place, and finds out which tests come by which of them.
 func (l *laboratory) trace(ctx context.Context) error {
-	for _, pkg := range slices.Concat(packages(), witnesses()) {
+	for _, pkg := range tested() {
 		file := filepath.Join(l.dir, binary(pkg)+".trace")
 		r, err := l.test(ctx, pkg, envTrace+"="+file)
 		if err != nil {

@@ -29,7 +29,6 @@ func packages() []string {
 		"proxy/keyring",
 		"proxy/jwt/internal/token",
 		"proxy/expr",
-		"proxy/internal/dialguard",
 		"proxy/jwks",
 		"proxy/jwt",
 		"proxy/gate",

@@ -14,6 +14,7 @@ func TestIdentities(t *testing.T) {
 		{"shop", "idp", "azp", "app", eve},
 		{"shop", "idp", "azp", "nobody", nil},
 		{"shop", "other", "sub", "8", eve},
+		{"shop", "third", "sub", "", eve},
 		{"bank", "idp", "sub", "9", eve},
 	})
 	tests := map[string]struct {
@@ -30,6 +31,7 @@ func TestIdentities(t *testing.T) {
 		"a value of another issuer":        {"shop", "idp", map[string]string{"sub": "8"}, nil, false},
 		"a value of another namespace":     {"shop", "idp", map[string]string{"sub": "9"}, nil, false},
 		"the other namespace":              {"bank", "idp", map[string]string{"sub": "9"}, eve, true},
+		"a claim that is not there":        {"shop", "third", map[string]string{"azp": "app"}, nil, false},
 		"an issuer without any":            {"bank", "other", map[string]string{"sub": "8"}, nil, false},
 		"a namespace that nobody spoke of": {"desert", "idp", map[string]string{"sub": "7"}, nil, false},
 	}
