@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/app"
 	"github.com/ostiary/ostiary/internal/filesource"
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/refusal"
 )
 
@@ -168,5 +170,31 @@ func TestRefusals(t *testing.T) {
 	}
 	for word := range listed {
 		t.Errorf("the page lists %s, which is no reason", word)
+	}
+}
+
+// TestHeaders compares the list of headers with the fields that have a fate of their own.
+func TestHeaders(t *testing.T) {
+	page, err := os.ReadFile("reference/headers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]string{}
+	for _, match := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ([a-z ]+)").FindAllStringSubmatch(string(page), -1) {
+		listed[match[1]] = match[2]
+	}
+	words := map[head.Fate][]string{
+		head.Connection: {"for the connection"},
+		head.Replaced:   {"removed", "written anew"},
+		head.Identity:   {"identity"},
+	}
+	for name, fate := range head.Fields() {
+		if got := strings.TrimSpace(listed[name]); !slices.Contains(words[fate], got) {
+			t.Errorf("the page says of %s that it is %q, want one of %q", name, got, words[fate])
+		}
+		delete(listed, name)
+	}
+	for name := range listed {
+		t.Errorf("the page lists %s, which has no fate of its own", name)
 	}
 }

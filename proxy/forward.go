@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/ostiary/ostiary/proxy/gate"
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -215,11 +216,11 @@ func (b *clientBody) Close() error { return b.src.Close() }
 // authenticates (RFC 9110 section 6.5.1), none that tells who calls. Names are in canonical case.
 func trailerAllowed(name string) bool {
 	switch name {
-	case "Authorization", "Cookie", "Set-Cookie", "Host", "Content-Length", "Content-Type", "Content-Encoding",
-		"Content-Range", "Expect", "Cache-Control", "Max-Forwards", "Www-Authenticate":
+	case "Authorization", "Cookie", "Set-Cookie", "Content-Type", "Content-Encoding",
+		"Content-Range", "Cache-Control", "Max-Forwards", "Www-Authenticate":
 		return false
 	}
-	return !isHopByHop(name) && !isReplaced(name) && !gate.IsIdentityHeader(name) && isPlainName(name)
+	return head.FateOf(name) == head.Kept
 }
 
 // informational passes 1xx responses on (RFC 9110 section 15.2), all but 100, which the client gets when the body is
@@ -276,7 +277,7 @@ func (i *informational) end() {
 func copyResponseFields(to, from http.Header) {
 	listed := from["Connection"]
 	for name, values := range from {
-		if isHopByHop(name) || gate.IsIdentityHeader(name) || len(listed) > 0 && containsToken(listed, name) {
+		if head.FateOf(name) == head.Connection || head.IsIdentity(name) || len(listed) > 0 && containsToken(listed, name) {
 			continue
 		}
 		to[name] = values

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ostiary/ostiary/proxy/gate"
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -48,8 +48,8 @@ func TestSpoofedIdentity(t *testing.T) {
 		Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)},
 	})
 	names := []string{
-		gate.HeaderUsername, gate.HeaderNamespace, gate.HeaderID, gate.HeaderCustomID, gate.HeaderGroups,
-		gate.HeaderCredential, gate.HeaderAnonymous, gate.HeaderExpressGateway,
+		head.HeaderUsername, head.HeaderNamespace, head.HeaderID, head.HeaderCustomID, head.HeaderGroups,
+		head.HeaderCredential, head.HeaderAnonymous, head.HeaderExpressGateway,
 	}
 	spellings := map[string]func(name string) []string{
 		"as documented":        func(n string) []string { return []string{n + ": admin"} },

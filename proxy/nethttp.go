@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/gate"
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -192,7 +193,13 @@ func (h *requestHead) copyFields() {
 	h.header = make(http.Header, len(in)+8)
 	listed := in["Connection"]
 	for name, values := range in {
-		if isHopByHop(name) || isReplaced(name) || !isPlainName(name) {
+		switch head.FateOf(name) {
+		case head.Kept, head.Identity: // the gate removes these, whatever the engine
+		case head.Connection:
+			if name != "Expect" { // which the upstream gets as well, where there is a body to wait for
+				continue
+			}
+		case head.Replaced, head.Misread:
 			continue
 		}
 		if len(listed) > 0 && containsToken(listed, name) {
@@ -220,42 +227,6 @@ func (h *requestHead) readUpgrade() {
 	if h.upgrade {
 		h.key = key[0]
 	}
-}
-
-// isHopByHop reports whether a field belongs to one connection (RFC 9110 section 7.6.1). Names are in canonical case.
-func isHopByHop(name string) bool {
-	switch name {
-	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
-		"Transfer-Encoding", "Upgrade", "Http2-Settings":
-		return true
-	}
-	return false
-}
-
-// isReplaced reports whether a field is written anew, since clients may say anything in it: where a request came from,
-// and what its target was. Content-Length is the engine's, X-Original-URL and X-Rewrite-URL replace the target and
-// X-HTTP-Method-Override and its like the method in some frameworks, behind the back of whoever judged it.
-func isReplaced(name string) bool {
-	switch name {
-	case "Host", "Content-Length", "Forwarded", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url",
-		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", headerRequestID:
-		return true
-	}
-	return strings.HasPrefix(name, "X-Forwarded-")
-}
-
-// isPlainName reports whether a field name consists of letters, digits and hyphens. Servers behind us turn every other
-// character that names may have into an underscore, or the same as a hyphen becomes, so that such a name would be taken
-// for one that was judged; nginx drops them for the same reason.
-func isPlainName(name string) bool {
-	for i := range len(name) {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // containsToken reports whether a comma-separated list has that token, without case.

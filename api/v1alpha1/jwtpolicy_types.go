@@ -257,10 +257,10 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'Bearer' || !has(self.name)",message="name can't be set when type is Bearer: leave it out, or use type AuthorizationScheme for another scheme",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type == 'Header' || !has(self.prefix)",message="prefix can only be set when type is Header",fieldPath=".prefix"
 // +kubebuilder:validation:XValidation:rule="self.type != 'AuthorizationScheme' || !has(self.name) || self.name.lowerAscii() != 'bearer'",message="the scheme Bearer is written type: Bearer, without a name",fieldPath=".type"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || !self.name.contains('_')",message="the name of a header can't have \"_\": such headers are removed",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || self.name.matches(r'^[A-Za-z0-9-]+$')",message="the name of a header can have letters, digits and \"-\" only, such as X-Access-Token: headers with another character are removed",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || self.name.lowerAscii() != 'authorization'",message="a token in Authorization is written type: Bearer, or type: AuthorizationScheme with the name of the scheme",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || self.name.lowerAscii() != 'cookie'",message="a token in a cookie is written type: Cookie with the name of the cookie",fieldPath=".name"
-// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || !(self.name.lowerAscii() in ['host', 'connection', 'content-length', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer', 'eg-consumer-id'])",message="a token can't be in a header that is about the connection or that Ostiary sets: choose another, such as X-Access-Token",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || !(self.name.lowerAscii() in ['connection', 'content-length', 'expect', 'forwarded', 'host', 'http2-settings', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-http-method', 'x-http-method-override', 'x-method-override', 'x-original-url', 'x-real-ip', 'x-request-id', 'x-rewrite-url', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer', 'eg-consumer-id']) && !self.name.lowerAscii().startsWith('x-forwarded-')",message="a token can't be in a header that is about the connection, or that Ostiary removes or sets: choose another, such as X-Access-Token",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Query' || !has(self.name) || self.name.matches(r'^[A-Za-z0-9._~-]+$')",message="the name of a query parameter must be letters, digits, \"-\", \".\", \"_\" and \"~\", such as access_token",fieldPath=".name"
 type TokenSource struct {
 	// type is the kind of place: Bearer, AuthorizationScheme, Header, Cookie or Query.
@@ -268,7 +268,8 @@ type TokenSource struct {
 	Type TokenSourceType `json:"type"`
 
 	// name of the scheme, header, cookie or query parameter. Required for all types but Bearer, which has none.
-	// Schemes and headers are compared without case. 1 to 128 characters.
+	// Schemes and headers are compared without case. Not a header that is about the connection, nor one that Ostiary
+	// removes or sets. 1 to 128 characters.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
@@ -446,7 +447,7 @@ type ClaimToHeader struct {
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[Xx]-[A-Za-z0-9-]+$')",message="must be X- and letters, digits and hyphens, such as X-Roles"
-	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('x-forwarded-') && !(self.lowerAscii() in ['x-real-ip', 'x-request-id', 'x-original-url', 'x-rewrite-url', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer'])",message="is a header that Ostiary sets or removes by itself: choose another, such as X-Roles"
+	// +kubebuilder:validation:XValidation:rule="!self.lowerAscii().startsWith('x-forwarded-') && !(self.lowerAscii() in ['x-http-method', 'x-http-method-override', 'x-method-override', 'x-original-url', 'x-real-ip', 'x-request-id', 'x-rewrite-url', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer'])",message="is a header that Ostiary sets or removes by itself: choose another, such as X-Roles"
 	Header string `json:"header"`
 
 	// claim is a JSON Pointer (RFC 6901) to a claim, such as /email or /realm_access/roles: a slash in a name is written

@@ -255,9 +255,10 @@ type HeaderMatch struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[A-Za-z0-9!#$%&*+.^|~-]+$')",message="must be the name of a header, such as x-api-version; \"_\" can't be matched on, headers with it are removed"
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[A-Za-z0-9-]+$')",message="must be letters, digits and \"-\", such as x-api-version: headers with another character in their name are removed"
 	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'host'",message="host can't be matched as a header: use hosts"
-	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['connection', 'content-length', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding'])",message="a header that is about the connection can't be matched on: choose another"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['connection', 'content-length', 'expect', 'http2-settings', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'])",message="a header that is about the connection can't be matched on: choose another"
+	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['forwarded', 'x-http-method', 'x-http-method-override', 'x-method-override', 'x-original-url', 'x-real-ip', 'x-request-id', 'x-rewrite-url']) && !self.lowerAscii().startsWith('x-forwarded-')",message="a header that is removed or written anew can't be matched on: choose one that is left to clients, such as x-api-version"
 	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer', 'eg-consumer-id'])",message="an identity header can't be matched on: it is removed from every request, then set for the upstream"
 	Name string `json:"name"`
 

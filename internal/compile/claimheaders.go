@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -51,15 +52,7 @@ func addNew(set map[string]struct{}, name string) bool {
 // isClaimHeader reports whether a policy may put a claim into a header of that name: none that tells who calls, that the
 // proxy writes anew or that other servers take for the request's target.
 func isClaimHeader(name string) bool {
-	if len(name) < 3 || !isToken(name) || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return false
-	}
-	switch name = strings.ToLower(name); name {
-	case "x-real-ip", "x-request-id", "x-original-url", "x-rewrite-url", "x-consumer-username", "x-consumer-namespace",
-		"x-consumer-id", "x-consumer-custom-id", "x-consumer-groups", "x-credential-id", "x-anonymous-consumer":
-		return false
-	}
-	return strings.HasPrefix(name, "x-") && !strings.HasPrefix(name, "x-forwarded-")
+	return len(name) >= 3 && head.FateOf(name) == head.Kept && strings.EqualFold(name[:2], "x-")
 }
 
 // reservedHeaders are the headers that Pipelines put claims into, by namespace. A Pipeline that is broken, or that lost

@@ -162,6 +162,9 @@ func newTokenSources(field string, sources []v1alpha1.TokenSource, errs *problem
 		if !isToken(draft.Name) {
 			errs.invalid("%s.name: %s is not a name; write that of the scheme, header, cookie or parameter", at, quote(draft.Name))
 		}
+		if complaint := unseenHeader(draft.Name); draft.Type == routing.SourceHeader && isToken(draft.Name) && complaint != "" {
+			errs.invalid("%s.name: %s %s; write one such as X-Access-Token", at, quote(draft.Name), complaint)
+		}
 		if source.Prefix != "" && source.Type != v1alpha1.TokenSourceHeader {
 			errs.invalid("%s.prefix: belongs to type Header; leave it out", at)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -233,14 +234,14 @@ func draftMethods(field string, methods []string, errs *problems) (drafts []stri
 }
 
 // draftHeaders sorts the headers. One whose value can't be compiled is taken at any value. They are not certain where one
-// is left out, since its name can't be sent.
+// is left out, since its name can't be sent, or never arrives.
 func draftHeaders(field string, headers []v1alpha1.HeaderMatch, errs *problems) (drafts []routing.HeaderMatch, certain bool) {
 	certain = true
 	for i := range headers {
 		header := &headers[i]
 		at := fmt.Sprintf("%s.headers[%d]", field, i)
-		if !isToken(header.Name) {
-			errs.invalid(`%s.name: %s is not a header name; write one such as "x-api-version"`, at, quote(header.Name))
+		if complaint := unseenHeader(header.Name); complaint != "" {
+			errs.invalid(`%s.name: %s %s; write one such as "x-api-version"`, at, quote(header.Name), complaint)
 			certain = false
 			continue
 		}
@@ -265,6 +266,25 @@ func draftHeaders(field string, headers []v1alpha1.HeaderMatch, errs *problems) 
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value))
 	})
 	return slices.Compact(drafts), certain
+}
+
+// unseenHeader says why no route and no policy ever sees a header of that name. It is empty for all others.
+func unseenHeader(name string) string {
+	switch head.FateOf(name) {
+	case head.Kept:
+		return ""
+	case head.Connection:
+		return "is about the connection, and goes no further"
+	case head.Replaced:
+		return "is removed from requests, or written anew"
+	case head.Identity:
+		return "is removed from requests, since it tells upstreams who calls"
+	case head.Misread:
+	}
+	if isToken(name) {
+		return `is removed from requests, since it has other characters than letters, digits and "-"`
+	}
+	return "is not a header name"
 }
 
 // isToken reports whether a string is a token of RFC 9110 section 5.6.2.

@@ -9,20 +9,6 @@ import (
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
-// TestNamesAsLongAsOurs are not ours.
-func TestNamesAsLongAsOurs(t *testing.T) {
-	for _, name := range []string{
-		HeaderUsername, HeaderNamespace, HeaderID, HeaderCustomID, HeaderGroups, HeaderCredential, HeaderAnonymous, HeaderExpressGateway,
-	} {
-		if other := "z" + name[1:]; !IsIdentityHeader(name) || IsIdentityHeader(other) {
-			t.Errorf("%s is ours: %t, %s: %t", name, IsIdentityHeader(name), other, IsIdentityHeader(other))
-		}
-	}
-	if sameName("x-consumer", "x-consumer-id") || sameName("x-consumer-id", "x-consumer") {
-		t.Error("a part of a name is the name")
-	}
-}
-
 // TestAbsentHeaderMatchesNothing, not even an expression that takes the empty text.
 func TestAbsentHeaderMatchesNothing(t *testing.T) {
 	p := pipeline("header", "/")

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,46 +190,4 @@ func TestIdentityValues(t *testing.T) {
 	if setIdentity(get("/"), &jwt.Identity{}) {
 		t.Error("an identity without a consumer was taken")
 	}
-}
-
-// FuzzIsIdentityHeader compares with the plain definition.
-func FuzzIsIdentityHeader(f *testing.F) {
-	names := []string{
-		HeaderUsername, HeaderNamespace, HeaderID, HeaderCustomID, HeaderGroups, HeaderCredential, HeaderAnonymous, HeaderExpressGateway,
-	}
-	for _, name := range names {
-		f.Add(name)
-		f.Add(strings.ReplaceAll(strings.ToUpper(name), "-", "_"))
-		f.Add(strings.ReplaceAll(name, "-", "."))
-		f.Add(strings.Replace(name, "-", "~", 1))
-	}
-	f.Add("X-Consumer-Name")
-	f.Fuzz(func(t *testing.T, name string) {
-		plain := func(s string) string {
-			return regexp.MustCompile(`[^0-9a-z]`).ReplaceAllLiteralString(latin1(asciiLower(s)), "-")
-		}
-		want := slices.ContainsFunc(names, func(n string) bool { return plain(n) == plain(name) })
-		if got := IsIdentityHeader(name); got != want {
-			t.Errorf("IsIdentityHeader(%q) = %t, want %t", name, got, want)
-		}
-	})
-}
-
-func asciiLower(s string) string {
-	lower := []byte(s)
-	for i, c := range lower {
-		if 'A' <= c && c <= 'Z' {
-			lower[i] = c + 'a' - 'A'
-		}
-	}
-	return string(lower)
-}
-
-// latin1 makes one rune of each byte, so that expressions see bytes.
-func latin1(s string) string {
-	runes := make([]rune, 0, len(s))
-	for i := range len(s) {
-		runes = append(runes, rune(s[i]))
-	}
-	return string(runes)
 }

@@ -7,69 +7,11 @@ import (
 	"github.com/ostiary/ostiary/proxy/jwt"
 )
 
-// The header fields that tell an upstream who calls. Upstreams trust them, so whatever a client sends under these names
-// is removed from every request, on every route.
-const (
-	HeaderUsername   = "X-Consumer-Username"
-	HeaderNamespace  = "X-Consumer-Namespace"
-	HeaderID         = "X-Consumer-ID"
-	HeaderCustomID   = "X-Consumer-Custom-ID"
-	HeaderGroups     = "X-Consumer-Groups"
-	HeaderCredential = "X-Credential-ID"
-	HeaderAnonymous  = "X-Anonymous-Consumer"
-	// HeaderExpressGateway is what Express Gateway called the consumer's ID.
-	HeaderExpressGateway = "eg-consumer-id"
-)
-
-// IsIdentityHeader reports whether a field name is one of those that tell who calls, in any spelling that a backend may
-// take for it: without case, and with any other punctuation for hyphens. CGI (RFC 3875 section 4.1.18) and its
-// descendants make one variable of the spellings with hyphens and underscores, and some servers of all punctuation.
-func IsIdentityHeader(name string) bool {
-	switch len(name) {
-	case len(HeaderUsername):
-		return sameName(name, HeaderUsername)
-	case len(HeaderNamespace): // also HeaderCustomID, HeaderAnonymous
-		return sameName(name, HeaderNamespace) || sameName(name, HeaderCustomID) || sameName(name, HeaderAnonymous)
-	case len(HeaderID):
-		return sameName(name, HeaderID)
-	case len(HeaderGroups):
-		return sameName(name, HeaderGroups)
-	case len(HeaderCredential):
-		return sameName(name, HeaderCredential)
-	case len(HeaderExpressGateway):
-		return sameName(name, HeaderExpressGateway)
-	}
-	return false
-}
-
-func sameName(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if fold(a[i]) != fold(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func fold(c byte) byte {
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return c + ('a' - 'A')
-	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		return c
-	default:
-		return '-'
-	}
-}
-
 // removeIdentity removes every field that tells who calls.
 func removeIdentity(h head.Head) {
 	var spoofed []string
 	h.Names(func(name string) bool {
-		if IsIdentityHeader(name) {
+		if head.IsIdentity(name) {
 			spoofed = append(spoofed, name)
 		}
 		return true
@@ -80,7 +22,7 @@ func removeIdentity(h head.Head) {
 }
 
 // setAnonymous tells the upstream that nobody knows who calls.
-func setAnonymous(h head.Head) { h.Set(HeaderAnonymous, "true") }
+func setAnonymous(h head.Head) { h.Set(head.HeaderAnonymous, "true") }
 
 // setIdentity tells the upstream who calls. It reports false where a value can't be a field value (RFC 9110 section
 // 5.5), which the API does not admit.
@@ -90,12 +32,12 @@ func setIdentity(h head.Head, caller *jwt.Identity) bool {
 	}
 	c := caller.Consumer
 	for _, f := range [...]struct{ name, value string }{
-		{HeaderUsername, c.Username},
-		{HeaderNamespace, c.Key.Namespace},
-		{HeaderID, c.UID},
-		{HeaderCustomID, c.CustomID},
-		{HeaderGroups, strings.Join(c.Groups, ",")},
-		{HeaderCredential, caller.KeyID},
+		{head.HeaderUsername, c.Username},
+		{head.HeaderNamespace, c.Key.Namespace},
+		{head.HeaderID, c.UID},
+		{head.HeaderCustomID, c.CustomID},
+		{head.HeaderGroups, strings.Join(c.Groups, ",")},
+		{head.HeaderCredential, caller.KeyID},
 	} {
 		if f.value == "" {
 			continue

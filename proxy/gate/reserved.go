@@ -20,9 +20,9 @@ func reservedOf(cfg []routing.ReservedHeaders) map[string]reserved {
 	return names
 }
 
-// has compares as IsIdentityHeader does.
+// has compares as head.IsIdentity does.
 func (r reserved) has(name string) bool {
-	return slices.ContainsFunc(r, func(one string) bool { return sameName(one, name) })
+	return slices.ContainsFunc(r, func(one string) bool { return head.SameName(one, name) })
 }
 
 func (r reserved) remove(h head.Head) {
