@@ -70,7 +70,7 @@ func Fields() iter.Seq2[string, Fate] {
 			},
 		} {
 			for _, name := range names {
-				if !yield(name, Fate(fate)) { //nolint:gosec // an index of the array above
+				if !yield(name, Fate(fate)) {
 					return
 				}
 			}
