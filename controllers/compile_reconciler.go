@@ -57,6 +57,7 @@ func (r *compileReconciler) Reconcile(ctx context.Context, _ reconcile.Request) 
 	if unread != nil && !r.published && r.now().Sub(r.began) < firstCompileGrace {
 		return reconcile.Result{}, unread
 	}
+	view.FetchProblems = r.publisher.KeySets().Problems()
 	config, verdicts := compile.Compile(view.Snapshot)
 	// First, so that a Consumer that was suspended is, whatever becomes of the table.
 	r.publisher.SetIdentities(compile.Identities(view.Snapshot))

@@ -20,6 +20,7 @@ import (
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
 	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -76,6 +77,13 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 		r.publisher.DeleteCredential(key)
 	} else {
 		r.publisher.SetCredential(entry)
+		if entry.Remote != nil {
+			// Only now that the set is asked for is it known how it is doing.
+			if source, state, held := r.publisher.KeySets().Held(key); held {
+				input.Remote = remoteState(source, state)
+			}
+			_, verdict = compile.Credential(input)
+		}
 	}
 	if err := read.err(); err != nil {
 		// What could be read is served; the verdict waits, since it would blame the user for a Secret that is there.
@@ -84,6 +92,15 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 	r.progress.finish(run)
 	r.reports.set(objectRef{kindJWTCredential, key}, credentialReport(input, verdict, read))
 	return reconcile.Result{}, nil
+}
+
+// remoteState is what a verdict says of a remote key set.
+func remoteState(source routing.RemoteKeys, state jwks.State) *compile.RemoteState {
+	remote := &compile.RemoteState{Source: source, Keys: state.Keys, Problem: state.Problem}
+	if !state.Fetched.IsZero() {
+		remote.Fetched = compile.FetchedOnce
+	}
+	return remote
 }
 
 // start reads what every credential needs, and what is there at once, where that is much, and lets the workers begin.

@@ -159,8 +159,8 @@ func (v *keyView) in(phases ...v1alpha1.KeyPhase) []string {
 // readiness is the verdict's conditions, with KeysReady as it is at this moment.
 func (v *keyView) readiness() []compile.Condition {
 	conditions := slices.Clone(v.verdict.Conditions)
-	if len(v.in(v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring)) > 0 {
-		return conditions
+	if len(v.verdict.Keys) == 0 || len(v.in(v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring)) > 0 {
+		return conditions // without any of its own, the keys are a remote set's, which have no phases
 	}
 	for i, c := range conditions {
 		if c.Type == v1alpha1.ConditionKeysReady && c.Status == metav1.ConditionTrue {

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/proxy/routing"
 )
 
 const (
@@ -130,7 +131,13 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	// Compile, credentials, endpoints: on every replica.
 	salt := &saltSource{options: opts, reader: mgr.GetAPIReader(), writer: mgr.GetClient()}
 	secrets := newSecretStore(mgr.GetCache(), mgr.GetAPIReader(), opts.WatchNamespaces)
-	var compileTrigger trigger
+	var compileTrigger, credentialTrigger trigger
+	r.publisher.KeySets().Observe(func(source routing.RemoteKeys) {
+		for _, credential := range r.publisher.KeySets().Holders(source) {
+			credentialTrigger.add(credential)
+		}
+		compileTrigger.addAfter(compileRequest(), compileWindow)
+	})
 	grants := newGrantWatcher(mgr.GetCache(), discoveryClient, func() { compileTrigger.addAfter(compileRequest(), compileWindow) }, log)
 	compiles := &compileWatches{reader: mgr.GetCache(), progress: table, scope: namespaces}
 	credentials := &credentialWatches{reader: mgr.GetCache(), progress: r.credentials, scope: namespaces}
@@ -143,7 +150,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		add(mgr, "credential", credentialWorkers, &credentialReconciler{
 			reader: mgr.GetCache(), scope: namespaces, secrets: secrets, publisher: r.publisher,
 			progress: r.credentials, reports: all, started: newStartGate(), log: log, askSalt: salt.get,
-		}, credentials.sources(mgr.GetCache())),
+		}, append(credentials.sources(mgr.GetCache()), credentialTrigger.source())),
 		add(mgr, "endpoint", 1, &endpointReconciler{
 			reader: mgr.GetCache(), scope: namespaces, publisher: r.publisher, progress: r.endpoints,
 		}, endpoints.sources(mgr.GetCache())),

@@ -15,7 +15,8 @@ const (
 	ConditionResolvedRefs ConditionType = "ResolvedRefs"
 
 	// ConditionKeysReady says whether the credential has at least one key that verifies tokens. On JWTCredential.
-	// Reasons: KeysReady, NoUsableKey, InvalidKey, WeakKey, AlgorithmMismatch.
+	// Reasons: KeysReady, NoUsableKey, InvalidKey, WeakKey, AlgorithmMismatch, FetchFailed,
+	// StaleKeys, Pending.
 	ConditionKeysReady ConditionType = "KeysReady"
 
 	// ConditionProgrammed says whether the replicas serve this generation of the object. Once all ready replicas do, it
@@ -118,6 +119,13 @@ const (
 	// ReasonWeakKey (False): the key is too short: RSA needs 2048 bits, HMAC as many bits as its hash (RFC 7518
 	// section 3.2).
 	ReasonWeakKey Reason = "WeakKey"
+
+	// ReasonFetchFailed (False): the keys of remoteJWKS could never be fetched; tokens of the credential are answered 503.
+	ReasonFetchFailed Reason = "FetchFailed"
+
+	// ReasonStaleKeys (True): the keys of remoteJWKS can't be fetched now, and the last ones verify tokens still. (False):
+	// they can't be fetched for 24 hours; tokens of the credential are answered 503.
+	ReasonStaleKeys Reason = "StaleKeys"
 
 	// ReasonAlgorithmMismatch (False): the key is good, but none of the credential's algorithms can use it.
 	ReasonAlgorithmMismatch Reason = "AlgorithmMismatch"

@@ -80,8 +80,10 @@ const (
 
 // JWTCredentialSpec describes keys and what their tokens may do.
 //
-// +kubebuilder:validation:XValidation:rule="self.algorithms.exists(a, a.startsWith('HS')) || !self.keys.exists(k, has(k.format) && k.format == 'Octets')",message="format Octets is a shared secret: use it with the algorithms HS256, HS384 or HS512, or choose the format of a public key (PEM, JWK, JWKS)",fieldPath=".keys"
-// +kubebuilder:validation:XValidation:rule="!self.algorithms.exists(a, a.startsWith('HS')) || !self.keys.exists(k, has(k.format) && k.format == 'PEM')",message="format PEM is a public key: use it with RS, PS, ES or EdDSA algorithms, or choose the format of a shared secret (Octets, JWK, JWKS)",fieldPath=".keys"
+// +kubebuilder:validation:XValidation:rule="has(self.keys) != has(self.remoteJWKS)",message="keys or remoteJWKS must be set, and only one of them"
+// +kubebuilder:validation:XValidation:rule="!has(self.remoteJWKS) || !self.algorithms.exists(a, a.startsWith('HS'))",message="remoteJWKS can't be used with HMAC algorithms (HS256, HS384, HS512): write those of public keys, such as ES256",fieldPath=".remoteJWKS"
+// +kubebuilder:validation:XValidation:rule="self.algorithms.exists(a, a.startsWith('HS')) || !has(self.keys) || !self.keys.exists(k, has(k.format) && k.format == 'Octets')",message="format Octets is a shared secret: use it with the algorithms HS256, HS384 or HS512, or choose the format of a public key (PEM, JWK, JWKS)",fieldPath=".keys"
+// +kubebuilder:validation:XValidation:rule="!self.algorithms.exists(a, a.startsWith('HS')) || !has(self.keys) || !self.keys.exists(k, has(k.format) && k.format == 'PEM')",message="format PEM is a public key: use it with RS, PS, ES or EdDSA algorithms, or choose the format of a shared secret (Octets, JWK, JWKS)",fieldPath=".keys"
 type JWTCredentialSpec struct {
 	// consumerRef names the Consumer that the tokens stand for. Immutable.
 	// +required
@@ -137,13 +139,19 @@ type JWTCredentialSpec struct {
 
 	// keys are where the verification keys are. A token's `kid` selects among them; a token without one is tried
 	// against all. Several keys serve a rotation: add the next one before tokens are signed with it. 1 to 8 items with
-	// unique names.
-	// +required
+	// unique names. Either keys or remoteJWKS is required.
+	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
-	Keys []CredentialKey `json:"keys"`
+	Keys []CredentialKey `json:"keys,omitempty"`
+
+	// remoteJWKS is where the consumer publishes its verification keys, instead of keys. While they can't be fetched, the
+	// last ones serve for 24 hours; then, and before the first time, the credential's tokens are answered 503. Such a
+	// credential is looked up by a claim alone, not by the header `kid`.
+	// +optional
+	RemoteJWKS *RemoteJWKS `json:"remoteJWKS,omitempty"`
 
 	// revocation refuses tokens that were issued already: by their age, their IDs or their keys. It takes effect at once
 	// on every replica; the tokens are refused token_revoked. Absent: none are.

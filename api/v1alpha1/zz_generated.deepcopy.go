@@ -494,6 +494,11 @@ func (in *JWTCredentialSpec) DeepCopyInto(out *JWTCredentialSpec) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.RemoteJWKS != nil {
+		in, out := &in.RemoteJWKS, &out.RemoteJWKS
+		*out = new(RemoteJWKS)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Revocation != nil {
 		in, out := &in.Revocation, &out.Revocation
 		*out = new(Revocation)

@@ -136,6 +136,23 @@ spec:
   - {name: backend, type: Proxy, proxy: {serviceEndpointRef: {name: api}}}
 ---
 apiVersion: ostiary.dev/v1alpha1
+kind: JWTCredential
+metadata: {name: acme-remote}
+spec:
+  consumerRef: {name: acme}
+  algorithms: [ES256]
+  remoteJWKS: {uri: "%[1]s/keys", caCertificateRef: {name: idp-ca, key: ca.crt}}
+---
+apiVersion: ostiary.dev/v1alpha1
+kind: Pipeline
+metadata: {name: partners}
+spec:
+  apiEndpoints: [{name: all, paths: [{type: PathPrefix, value: /partners}]}]
+  policies:
+  - {name: auth, type: JWT, jwt: {audiences: [orders-api]}}
+  - {name: answer, type: Terminate, terminate: {statusCode: 204}}
+---
+apiVersion: ostiary.dev/v1alpha1
 kind: Pipeline
 metadata: {name: required}
 spec:
@@ -178,6 +195,10 @@ func TestIdentityProvider(t *testing.T) {
 	if _, body := get(t, url, mapped); body != `consumer="acme" anonymous="" token=""` {
 		t.Errorf("a consumer's token: the upstream sees %s", body)
 	}
+	remote := func(kid string, private []byte) string {
+		return idp.token(t, private, kid, map[string]any{"sub": "acme-remote"})
+	}
+	wantStatus(t, base+"/partners", remote("first", first), http.StatusNoContent) // a credential with keys of its own set
 	for name, tc := range map[string]struct {
 		url, token string
 		want       int
@@ -204,7 +225,7 @@ func TestIdentityProvider(t *testing.T) {
 		if status, _ := get(t, url, mapped); status != http.StatusOK {
 			t.Errorf("a good token in the flood is answered %d", status)
 		}
-		if got := idp.fetches.Load() - before; got > 1 {
+		if got := idp.fetches.Load() - before; got > 1 { // of the one set that is asked for
 			t.Errorf("300 unknown kids caused %d fetches", got)
 		}
 	})
@@ -236,6 +257,10 @@ func TestIdentityProvider(t *testing.T) {
 		if status, _ := get(t, url, mapped); status != http.StatusUnauthorized {
 			t.Errorf("a withdrawn key is answered %d", status)
 		}
+		if status, _ := get(t, base+"/partners", remote("first", first)); status != http.StatusUnauthorized {
+			t.Errorf("a credential's withdrawn key is answered %d", status)
+		}
+		wantStatus(t, base+"/partners", remote("second", second), http.StatusNoContent)
 		mapped = idp.token(t, second, "second", map[string]any{"azp": "acme-app"})
 	})
 	t.Run("outage", func(t *testing.T) {

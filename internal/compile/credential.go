@@ -21,6 +21,8 @@ type CredentialInput struct {
 	Consumer *v1alpha1.Consumer
 	// Owner that the Consumer's spec.ownerRef names (see ConsumerOwner); nil when there is none.
 	Owner *v1alpha1.Consumer
+	// Remote says how the keys of spec.remoteJWKS are doing; nil where nobody fetches them, or not yet.
+	Remote *RemoteState
 	// Secrets that spec.keys refer to, those that exist (see CredentialSecrets).
 	Secrets map[routing.ObjectKey]Secret
 	// Salt goes into the fingerprints of shared secrets: a random value of the installation, or of the process. Without
@@ -50,10 +52,11 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 	found := d.resolveKeys(in.Secrets)
 	revocation := newRevocation(&c.Spec, found)
 	keys := usableKeys(found)
+	remote := d.resolveRemote(in.Secrets)
 
 	v := Verdict{UID: c.UID, Generation: c.Generation, Serving: ServingAll, Conditions: []Condition{
 		acceptedCondition(d.invalid, "the JWTCredential is valid", d.notes),
-		d.keysReady(keys),
+		d.ready(keys, remote, in.Remote),
 		resolvedCondition(d.unresolved, d.resolvedNotes),
 	}, Keys: d.keyReports(found), NotAfter: moment(c.Spec.ExpirationTime)}
 	if len(d.invalid) > 0 {
@@ -71,6 +74,7 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 		State:     newState(c.Spec.Suspend),
 		Consumer:  consumer,
 		Keys:      keys,
+		Remote:    remote,
 
 		NotAfter:   moment(c.Spec.ExpirationTime),
 		Revocation: revocation,
@@ -120,8 +124,8 @@ func (d *credentialDraft) check() {
 		d.invalid.invalid("spec.algorithms: HMAC algorithms can't be mixed with others; " +
 			"write one JWTCredential for shared secrets and another for public keys")
 	}
-	if len(spec.Keys) == 0 {
-		d.invalid.invalid("spec.keys: state at least one")
+	if len(spec.Keys) == 0 && spec.RemoteJWKS == nil {
+		d.invalid.invalid("spec.keys: state at least one, or set spec.remoteJWKS")
 	}
 	if end := spec.ExpirationTime; end != nil {
 		d.notes = append(d.notes, "spec.expirationTime: its tokens are refused credential_suspended from "+describeTime(end)+" on")

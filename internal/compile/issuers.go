@@ -121,7 +121,7 @@ func httpsURL(text string) (*url.URL, bool) {
 
 // linkIssuers reads the Secrets that the issuers of the Pipeline's token policy refer to. Without one, nothing can judge
 // that issuer's tokens, so that the Pipeline is closed.
-func (d *pipelineDraft) linkIssuers(secrets map[routing.ObjectKey]Secret) {
+func (d *pipelineDraft) linkIssuers(secrets map[routing.ObjectKey]Secret, fetchProblems map[routing.RemoteKeys]string) {
 	policy := d.policies.jwtPolicy
 	if policy == nil || d.policies.jwt == nil {
 		return
@@ -144,6 +144,9 @@ func (d *pipelineDraft) linkIssuers(secrets map[routing.ObjectKey]Secret) {
 			linked[i].Remote.RootCAs = resolveCA(field, d.key.Namespace, ca, secrets, closedConsequence, &d.unprotected)
 		}
 		d.unresolved = append(d.unresolved, d.unprotected[known:]...)
+		if problem := fetchProblems[linked[i].Remote]; problem != "" {
+			d.resolvedNotes = append(d.resolvedNotes, format("the keys of issuer %s can't be fetched: %s", quote(linked[i].Issuer), problem))
+		}
 	}
 	slices.SortStableFunc(linked, func(a, b routing.Issuer) int { return cmp.Compare(a.Issuer, b.Issuer) })
 	d.policies.jwt.Issuers = linked
@@ -157,7 +160,7 @@ func (d *pipelineDraft) issuerKeys(
 	if !ok {
 		return nil
 	}
-	opts := jose.Options{}
+	opts := jose.Options{Private: jose.PrivateHalved}
 	for _, name := range algorithms {
 		opts.Algorithms = append(opts.Algorithms, jose.Algorithm(name))
 	}

@@ -55,11 +55,14 @@ func ServiceEndpointSecrets(e *v1alpha1.ServiceEndpoint) []routing.ObjectKey {
 	return []routing.ObjectKey{{Namespace: e.Namespace, Name: e.Spec.TLS.CACertificateRef.Name}}
 }
 
-// CredentialSecrets are the Secrets with the keys of a JWTCredential.
+// CredentialSecrets are the Secrets with the keys of a JWTCredential, or with the CA certificates of where they are.
 func CredentialSecrets(c *v1alpha1.JWTCredential) []routing.ObjectKey {
 	var keys []routing.ObjectKey
 	for i := range c.Spec.Keys {
 		keys = append(keys, routing.ObjectKey{Namespace: c.Namespace, Name: c.Spec.Keys[i].SecretKeyRef.Name})
+	}
+	if remote := c.Spec.RemoteJWKS; remote != nil && remote.CACertificateRef != nil {
+		keys = append(keys, routing.ObjectKey{Namespace: c.Namespace, Name: remote.CACertificateRef.Name})
 	}
 	return uniqueKeys(keys)
 }

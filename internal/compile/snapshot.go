@@ -22,7 +22,9 @@ type Snapshot struct {
 	// Services that ServiceEndpoints refer to.
 	Services []*corev1.Service
 	// Secrets that Pipelines and ServiceEndpoints refer to (certificates and CAs), keyed by namespace and name.
-	Secrets        map[routing.ObjectKey]Secret
+	Secrets map[routing.ObjectKey]Secret
+	// FetchProblems says of remote key sets that can't be fetched now why they can't, in stable words.
+	FetchProblems  map[routing.RemoteKeys]string
 	IngressClasses []*networkingv1.IngressClass
 	Grants         []Grant
 }

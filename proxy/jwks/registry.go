@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,8 +41,8 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the metrics are registered; nil registers none.
 	Metrics prometheus.Registerer
-	// Changed is told of a set that was fetched for the first time, that began to fail, fails for another reason or works
-	// again. It is called by the set's goroutine and must not block. Nil tells nobody.
+	// Changed is told of a set that was fetched for the first time, that began to fail, fails for another reason, became
+	// too old or works again. It is called by the set's goroutine and must not block. Nil tells nobody.
 	Changed func(source routing.RemoteKeys)
 	// Now is the clock of ages. The default is time.Now.
 	Now func() time.Time
@@ -63,6 +64,8 @@ type Registry struct {
 	applied map[routing.RemoteKeys]struct{}
 	holders map[routing.ObjectKey]routing.RemoteKeys
 	held    map[routing.RemoteKeys]int
+
+	observer atomic.Pointer[func(routing.RemoteKeys)]
 }
 
 // NewRegistry returns an empty Registry. Close ends it.
@@ -91,10 +94,45 @@ func NewRegistry(opts Options) *Registry {
 		held:    map[routing.RemoteKeys]int{},
 	}
 	r.ctx, r.end = context.WithCancel(context.Background()) //nolint:forbidigo // the sets live until Close, not for a caller
+	told := opts.Changed
+	r.opts.Changed = func(source routing.RemoteKeys) {
+		if told != nil {
+			told(source)
+		}
+		if observer := r.observer.Load(); observer != nil {
+			(*observer)(source)
+		}
+	}
 	if opts.Metrics != nil {
 		opts.Metrics.MustRegister(collector{r})
 	}
 	return r
+}
+
+// Observe has someone told of changes, as Options.Changed is; the last one who asked.
+func (r *Registry) Observe(changed func(source routing.RemoteKeys)) { r.observer.Store(&changed) }
+
+// Held returns the set that a credential uses, and says how it is doing.
+func (r *Registry) Held(credential routing.ObjectKey) (source routing.RemoteKeys, state State, ok bool) {
+	r.mu.Lock()
+	source, ok = r.holders[credential]
+	set := r.sets[source]
+	r.mu.Unlock()
+	if !ok || set == nil {
+		return routing.RemoteKeys{}, State{}, false
+	}
+	return source, set.State(), true
+}
+
+// Problems says of each set in use that can't be fetched now why it can't.
+func (r *Registry) Problems() map[routing.RemoteKeys]string {
+	problems := map[routing.RemoteKeys]string{}
+	for _, set := range r.all() {
+		if problem := set.State().Problem; problem != "" {
+			problems[set.source] = problem
+		}
+	}
+	return problems
 }
 
 // Apply says which sets the routing table uses. New ones are fetched in the background at once; those that neither the

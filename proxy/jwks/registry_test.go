@@ -92,6 +92,36 @@ func TestChangesAreTold(t *testing.T) {
 	})
 }
 
+func TestStateOfWhatACredentialHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProvider(t, "a")
+		r := NewRegistry(Options{Dial: p.dial})
+		t.Cleanup(r.Close)
+		told := 0
+		r.Observe(func(routing.RemoteKeys) { told++ })
+		acme := routing.ObjectKey{Namespace: "shop", Name: "acme"}
+		if _, _, ok := r.Held(acme); ok {
+			t.Error("a credential that holds nothing has a state")
+		}
+		r.Hold(acme, p.direct())
+		synctest.Wait()
+		source, state, ok := r.Held(acme)
+		if !ok || source != p.direct() || state.Keys != 1 || told != 1 || len(r.Problems()) != 0 {
+			t.Errorf("state %+v of %v, %t; told %d times; problems %v", state, source, ok, told, r.Problems())
+		}
+		p.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
+		pass(2 * RefreshDefault)
+		want := map[routing.RemoteKeys]string{p.direct(): "the server answers 404 for the key set"}
+		if diff := cmp.Diff(want, r.Problems()); diff != "" || told != 2 {
+			t.Errorf("told %d times, want 2; problems (-want +got):\n%s", told, diff)
+		}
+		pass(MaxStale)
+		if _, state, _ := r.Held(acme); state.Keys != 0 || told != 3 {
+			t.Errorf("past its limit: state %+v, told %d times, want 3", state, told)
+		}
+	})
+}
+
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProvider(t, "a", "b")

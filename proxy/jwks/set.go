@@ -63,6 +63,8 @@ type flight struct {
 type failure struct {
 	count   int // in a row
 	problem string
+	// over says that there is no key any more that serves meanwhile.
+	over bool
 }
 
 func newSet(source routing.RemoteKeys, opts *Options, f *fetcher) *Set {
@@ -256,7 +258,7 @@ func (s *Set) fly(ctx context.Context) time.Duration {
 	for _, problem := range fetched.problems {
 		s.opts.Log.Debug("a key of a key set can't be used", "keySet", Name(s.source), "problem", problem)
 	}
-	if s.opts.Changed != nil && (first || before.problem != after.problem) {
+	if first || before.problem != after.problem || before.over != after.over {
 		s.opts.Changed(s.source)
 	}
 	return pause
@@ -285,6 +287,7 @@ func (s *Set) land(got fetched, err error) time.Duration {
 		s.failures.Add(1)
 		s.failure.count++
 		s.failure.problem = problemOf(err)
+		s.failure.over = s.fresh(now) == nil
 		least := CoolDown
 		if s.current.Load() == nil {
 			least = retryFirst

@@ -316,8 +316,10 @@ func TestAnswersThatAreNoKeySet(t *testing.T) {
 			"the key set is redirected (status 302), and redirects are not followed",
 		},
 		"a bad gateway": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, "the server answers 502 for the key set"},
-		"compressed": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") },
-			"the answer is compressed without being asked for"},
+		"compressed": {
+			func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") },
+			"the answer is compressed without being asked for",
+		},
 		"never": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "the server does not answer within 10s"},
 		"a drop at a time": {func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {

@@ -68,7 +68,7 @@ func newIssuer(cfg *routing.Issuer, sets *jwks.Registry) (*issuer, error) {
 	case cfg.Remote.IsZero() == (len(cfg.Keys) == 0):
 		return nil, errors.New("not exactly one of remote keys and keys is set")
 	case len(cfg.Keys) > 0:
-		keys, _, _ := jose.Parse(cfg.Keys, jose.Options{Algorithms: algorithms})
+		keys, _, _ := jose.Parse(cfg.Keys, jose.Options{Algorithms: algorithms, Private: jose.PrivateHalved})
 		if len(keys) == 0 {
 			return nil, errors.New("none of the keys verifies tokens")
 		}
