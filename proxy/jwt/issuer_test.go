@@ -364,3 +364,38 @@ func TestIssuersThatCannotProtect(t *testing.T) {
 		t.Error("a policy was built without anyone who fetches keys")
 	}
 }
+
+// TestRevokedRemoteKeys: a key that a credential revokes, by its kid or its thumbprint, verifies none of its tokens.
+func TestRevokedRemoteKeys(t *testing.T) {
+	w := newIssuedWorld(t, false)
+	set, ok := w.sets.Lookup(w.source)
+	if !ok {
+		t.Fatal("the set is not there")
+	}
+	thumbprint := parseKey(t, spki(t, w.ec.Public()), "", jose.ES256).Thumbprint()
+	named := mint(t, "ES256", w.ec, map[string]any{"kid": "ec"}, claims(nil))
+	unnamed := mint(t, "ES256", w.ec, nil, claims(nil))
+	for name, tc := range map[string]struct {
+		revoked        string
+		named, unnamed refusal.Reason
+	}{
+		"another key":    {"rsa", accepted, accepted},
+		"the kid":        {"ec", refusal.TokenRevoked, refusal.AlgorithmNotAllowed},
+		"the thumbprint": {thumbprint, refusal.TokenRevoked, refusal.AlgorithmNotAllowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			entry := w.acme
+			entry.Keys = nil
+			entry.Remote = &keyring.Remote{Source: w.source, Algorithms: []jose.Algorithm{jose.ES256}, Set: set}
+			entry.Revocation.KeyIDs = keyring.NewNames(tc.revoked)
+			w.set(&entry)
+			p := w.policy(t, nil)
+			if got, _ := judge(t, p, bearer(named)); got != tc.named {
+				t.Errorf("a token that names its key: %s, want %s", word(got), word(tc.named))
+			}
+			if got, _ := judge(t, p, bearer(unnamed)); got != tc.unnamed {
+				t.Errorf("a token that names none: %s, want %s", word(got), word(tc.unnamed))
+			}
+		})
+	}
+}
