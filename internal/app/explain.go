@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ostiary/ostiary/controllers"
+	"github.com/ostiary/ostiary/internal/compile"
 	"github.com/ostiary/ostiary/internal/filesource"
 	"github.com/ostiary/ostiary/internal/publish"
 	"github.com/ostiary/ostiary/proxy"
@@ -36,38 +38,49 @@ const tokenPlaceholder = "{}"
 
 // explainOptions are the flags of explain.
 type explainOptions struct {
-	// Manifests are files and directories.
-	Manifests []string
-	Request   string
-	Headers   []string
-	TokenFile string
-	TokenIn   string
-	At        string
+	// Manifests are files and directories; none: the objects are read from the cluster.
+	Manifests  []string
+	Kubeconfig string
+	Context    string
+	Controller controllers.Options
+	Request    string
+	Headers    []string
+	TokenFile  string
+	TokenIn    string
+	At         string
 }
 
 func newExplainCommand(s streams) *cobra.Command {
-	options := explainOptions{}
+	options := explainOptions{Controller: controllers.DefaultOptions()}
 	cmd := &cobra.Command{
-		Use:   "explain --manifests DIR --request 'GET https://HOST/PATH'",
+		Use:   "explain --request 'GET https://HOST/PATH'",
 		Short: "Say what would become of a request, and why",
 		Long: `Decide about one request by the code that serves requests, send it nowhere, and print which match takes it and why others
 don't, which credential and keys its token is tried with, and which check refuses it.
 
+The objects are read once, from --manifests or else from the cluster that kubectl would use, with the rights of its user, who must
+be allowed to read the Secrets that are referred to.
+
 The token is read from a file or standard input and never printed, nor is any claim or key. The command ends with 0 where
 the request is admitted and with 3 where it is not.`,
-		Example: `  ostiary explain --manifests ./shop --request 'GET http://api.example.com/orders' --token-file token.txt
+		Example: `  ostiary explain --request 'GET https://api.example.com/orders' --token-file token.txt
+  ostiary explain --manifests ./shop --request 'GET http://api.example.com/orders' --token-file token.txt
   pbpaste | ostiary explain --manifests ./shop --request 'POST https://api.example.com/orders' --token-file - --token-in 'Cookie: session={}'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return explain(cmd.Context(), options, s) },
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&options.Manifests, "manifests", nil, "a file or directory with objects; may be repeated (required)")
+	flags.StringArrayVar(&options.Manifests, "manifests", nil, "a file or directory with objects; may be repeated; absent: the objects of the cluster")
+	flags.StringVar(&options.Kubeconfig, "kubeconfig", "", "the kubeconfig to use; absent: the one that kubectl would use")
+	flags.StringVar(&options.Context, "context", "", "the context of the kubeconfig; absent: its current one")
+	flags.StringVar(&options.Controller.ControllerName, "controller-name", options.Controller.ControllerName, "as the controller's flag, for objects of the cluster")
+	flags.StringVar((*string)(&options.Controller.HostOwnership), "host-ownership", string(options.Controller.HostOwnership), "as the controller's flag, for objects of the cluster")
 	flags.StringVar(&options.Request, "request", "", "the method and URL of the request, such as 'GET https://api.example.com/orders'; https: as if by TLS (required)")
 	flags.StringArrayVar(&options.Headers, "header", nil, "a header field of the request, such as 'Accept: text/plain'; may be repeated")
 	flags.StringVar(&options.TokenFile, "token-file", "", "the file with the token, or - for standard input; absent: the request has none")
 	flags.StringVar(&options.TokenIn, "token-in", "Authorization: Bearer "+tokenPlaceholder, "where the token is, "+tokenPlaceholder+" standing for it: a header field, or a query parameter such as '?access_token={}'")
 	flags.StringVar(&options.At, "at", "", "the time that the token is judged by, such as 2026-11-21T12:00:00Z; absent: now")
-	markRequired(cmd, "manifests", "request")
+	markRequired(cmd, "request")
 	return cmd
 }
 
@@ -88,7 +101,7 @@ func explain(ctx context.Context, options explainOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	world, findings, err := options.world(s.err)
+	world, findings, err := options.world(ctx, s.err)
 	if err != nil {
 		return err
 	}
@@ -99,7 +112,7 @@ func explain(ctx context.Context, options explainOptions, s streams) error {
 	upstreams := upstream.NewRegistry(upstream.Options{})
 	defer upstreams.Close()
 	remote := newRemoteSets(outcome)
-	keySets := jwks.NewRegistry(jwks.Options{Loopback: jwks.AddressesAllow, Changed: remote.changed})
+	keySets := jwks.NewRegistry(jwks.Options{Loopback: options.keySetLoopback(), Changed: remote.changed})
 	defer keySets.Close()
 	live := &proxy.Live{}
 	publisher := publish.New(publish.Options{
@@ -119,8 +132,23 @@ func explain(ctx context.Context, options explainOptions, s streams) error {
 	return printExplanation(s.out, options.title(), explanation)
 }
 
+// keySetLoopback allows key sets on this host where serve would.
+func (o *explainOptions) keySetLoopback() jwks.Addresses {
+	if len(o.Manifests) > 0 {
+		return jwks.AddressesAllow
+	}
+	return jwks.AddressesRefuse
+}
+
 // world reads the objects. What serve would serve nothing without ends the command: it would explain something else.
-func (o *explainOptions) world(w io.Writer) (*filesource.World, []filesource.Finding, error) {
+func (o *explainOptions) world(ctx context.Context, w io.Writer) (*filesource.World, []filesource.Finding, error) {
+	if len(o.Manifests) == 0 {
+		world, err := o.cluster(ctx)
+		return world, nil, err
+	}
+	if o.Kubeconfig != "" || o.Context != "" {
+		return nil, nil, errors.New("--manifests excludes --kubeconfig and --context: write where the objects are once")
+	}
 	if slices.Contains(o.Manifests, "-") {
 		return nil, nil, errors.New("--manifests -: name a file or a directory, standard input is for the token")
 	}
@@ -133,6 +161,26 @@ func (o *explainOptions) world(w io.Writer) (*filesource.World, []filesource.Fin
 		return nil, nil, errors.New("a Pipeline, an IngressClass or an unreadable document is refused: nothing would be served")
 	}
 	return world, findings, nil
+}
+
+// cluster reads the objects of a cluster.
+func (o *explainOptions) cluster(ctx context.Context) (*filesource.World, error) {
+	options := compile.Options{
+		Classes: compile.ClassesOfController, ControllerName: o.Controller.ControllerName,
+		HostOwnership: compile.HostOwnershipNamespace, Loopback: compile.LoopbackRefused,
+	}
+	switch o.Controller.HostOwnership {
+	case controllers.HostOwnershipNamespace:
+	case controllers.HostOwnershipShared:
+		options.HostOwnership = compile.HostOwnershipShared
+	default:
+		return nil, fmt.Errorf("--host-ownership %q: write Namespace or Shared", o.Controller.HostOwnership)
+	}
+	reader, err := newClusterReader(o.Kubeconfig, o.Context)
+	if err != nil {
+		return nil, err
+	}
+	return readCluster(ctx, reader, options)
 }
 
 // token reads the token; it is empty where there is none.

@@ -188,10 +188,13 @@ func TestExplainSaysWhatToWrite(t *testing.T) {
 		"a token nowhere":           {[]string{"--request", "http://a.test/", "--token-file", file, "--token-in", "Authorization"}, "--token-in"},
 		"a time that is none":       {[]string{"--request", "http://a.test/", "--at", "noon"}, "--at"},
 		"manifests from the input":  {[]string{"--request", "http://a.test/", "--manifests", "-"}, "standard input is for the token"},
+		"manifests and a cluster":   {[]string{"--request", "http://a.test/", "--kubeconfig", "x", "--manifests", explainManifests}, "excludes"},
+		"no such kubeconfig":        {[]string{"--request", "http://a.test/", "--kubeconfig", "testdata/none"}, "kubeconfig"},
+		"a word for ownership":      {[]string{"--request", "http://a.test/", "--host-ownership", "Mine"}, "--host-ownership"},
 		"manifests that are absent": {[]string{"--request", "http://a.test/", "--manifests", "testdata/none"}, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if !slices.Contains(tc.args, "--manifests") {
+			if !slices.Contains(tc.args, "--manifests") && !slices.Contains(tc.args, "--kubeconfig") && !slices.Contains(tc.args, "--host-ownership") {
 				tc.args = append(tc.args, "--manifests", explainManifests)
 			}
 			got, code := output(t, append([]string{"explain"}, tc.args...)...)

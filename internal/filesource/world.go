@@ -25,6 +25,8 @@ const DefaultControllerName = "ostiary.dev/ingress-controller"
 // they return are shared and must not be changed.
 type World struct {
 	objects map[identity]*object
+	// given are the options of objects that come from an API server; nil for files.
+	given *compile.Options
 
 	pipelines        []*v1alpha1.Pipeline
 	serviceEndpoints []*v1alpha1.ServiceEndpoint
@@ -38,15 +40,19 @@ type World struct {
 }
 
 func newWorld(objects map[identity]*object) *World {
-	w := &World{
-		objects: objects,
-		slices:  map[routing.ObjectKey][]*discoveryv1.EndpointSlice{},
-		secrets: map[routing.ObjectKey]compile.Secret{},
-	}
+	w := emptyWorld(objects)
 	for _, o := range sortedObjects(objects) {
 		w.add(o.value)
 	}
 	return w
+}
+
+func emptyWorld(objects map[identity]*object) *World {
+	return &World{
+		objects: objects,
+		slices:  map[routing.ObjectKey][]*discoveryv1.EndpointSlice{},
+		secrets: map[routing.ObjectKey]compile.Secret{},
+	}
 }
 
 func sortedObjects(objects map[identity]*object) []*object {
@@ -114,7 +120,7 @@ func (w *World) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(w)) }
 func (w *World) Len() int { return len(w.objects) }
 
 // Snapshot returns what Compile takes. Without an IngressClass in the files every Pipeline is ours, else those whose class
-// has our controller name. Loopback addresses are allowed.
+// has our controller name. Loopback addresses are allowed. NewWorld's options say otherwise.
 func (w *World) Snapshot() compile.Snapshot {
 	s := compile.Snapshot{
 		Options: compile.Options{
@@ -130,7 +136,10 @@ func (w *World) Snapshot() compile.Snapshot {
 		IngressClasses:   w.classes,
 		Grants:           w.grants,
 	}
-	if len(w.classes) > 0 {
+	switch {
+	case w.given != nil:
+		s.Options = *w.given
+	case len(w.classes) > 0:
 		s.Options.Classes = compile.ClassesOfController
 	}
 	var used []routing.ObjectKey

@@ -11,6 +11,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -70,6 +73,16 @@ func testBadRequests(f fixture) {
 		if _, reached := f.upstream.headers(path); reached || got.Upstream {
 			f.Errorf("%s: the upstream saw the request", name)
 		}
+		want := tc.reason
+		if want == "" {
+			want = "token_missing"
+		}
+		if said, code := f.explain(path, tc.token); code != 3 || !strings.Contains(said, "refused: 401 "+want+"\n") || leaks(said, tc.token) {
+			f.Errorf("%s: ostiary explain exits with %d and says\n%s", name, code, said)
+		}
+	}
+	if said, code := f.explain("/orders/good", good); code != 0 || !strings.Contains(said, "admitted\n") || leaks(said, good) {
+		f.Errorf("a good token: ostiary explain exits with %d and says\n%s", code, said)
 	}
 	if got, err := f.call("/orders/good", good); err != nil || !got.Upstream {
 		f.Errorf("a good token: got %+v, %v, want an answer of the upstream", got, err)
@@ -83,6 +96,27 @@ func testBadRequests(f fixture) {
 			f.Errorf("the log of %s holds a part of a token", pod.Name)
 		}
 	}
+}
+
+// explain runs `ostiary explain` on the cluster's objects.
+func (f fixture) explain(path, token string) (said string, exitCode int) {
+	f.Helper()
+	args := []string{"explain", "--kubeconfig", f.cluster.Kubeconfig(), "--request", "GET http://" + f.host + path}
+	if token != "" {
+		args = append(args, "--token-file", "-")
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(f.Context()), os.Getenv(ostiaryVariable), args...)
+	cmd.Stdin = strings.NewReader(token)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		f.Fatalf("run ostiary explain: %v", err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// leaks reports whether a text holds a part of a token.
+func leaks(said, token string) bool {
+	return slices.ContainsFunc(strings.Split(token, "."), func(part string) bool { return len(part) > 8 && strings.Contains(said, part) })
 }
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
