@@ -51,7 +51,7 @@ func (x *exchange) forward() {
 	defer cancel()
 	informational := &informational{x: x}
 	out := x.outgoing(informational.trace(ctx))
-	if x.body != nil && x.r.ProtoMajor == 1 && len(x.r.Header["Expect"]) > 0 {
+	if x.body != nil && !x.head.whole && x.r.ProtoMajor == 1 && len(x.r.Header["Expect"]) > 0 {
 		x.body.proceed = informational.proceed
 	}
 	resp, endpoint, err := x.verdict.Pass.RoundTrip(out)
@@ -109,7 +109,11 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 		out.Host = authority
 	}
 	if x.r.ContentLength != 0 && x.r.Body != nil && x.r.Body != http.NoBody {
-		body := &clientBody{src: x.r.Body, control: http.NewResponseController(x.w), from: x.r}
+		var src io.ReadCloser = x.r.Body
+		if h.early != nil {
+			src = h.early
+		}
+		body := &clientBody{src: src, control: http.NewResponseController(x.w), from: x.r, whole: h.whole}
 		x.body = body
 		for name := range x.r.Trailer {
 			if trailerAllowed(name) && !x.verdict.Reserved(name) {

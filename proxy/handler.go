@@ -32,6 +32,12 @@ type Options struct {
 	// RedirectPort is the port of https URLs that clear-text requests are redirected to. The default, 0, is 443, which
 	// URLs leave out.
 	RedirectPort int
+	// EarlyBodyBytes bounds the memory of the bodies that are read before their requests are judged, since a token may be
+	// in them; a request above it is answered 503 overloaded. The default, 0, is 64 MiB.
+	EarlyBodyBytes int64
+	// EarlyBodyTimeout bounds how long one such body is waited for; then the answer is 408 body_timeout. The default, 0, is
+	// 10 s.
+	EarlyBodyTimeout time.Duration
 }
 
 // Handler serves requests on net/http, HTTP/1.1 and HTTP/2.
@@ -44,6 +50,7 @@ type Handler struct {
 	httpsPort int
 	tunnels   tunnels
 	buffers   bufferPool
+	bodies    bodyBudget
 }
 
 // NewHandler returns a Handler. Its metrics count the Pipelines of the Programs that are stored in opts.Live after it,
@@ -56,6 +63,13 @@ func NewHandler(opts Options) *Handler {
 		metrics:   newMetrics(opts.Metrics),
 		now:       opts.Now,
 		httpsPort: opts.RedirectPort,
+	}
+	h.bodies.most, h.bodies.timeout = opts.EarlyBodyBytes, opts.EarlyBodyTimeout
+	if h.bodies.most <= 0 {
+		h.bodies.most = defaultEarlyBodyBytes
+	}
+	if h.bodies.timeout <= 0 {
+		h.bodies.timeout = defaultEarlyBodyTimeout
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -105,6 +119,7 @@ const statusClientGone = 499
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{h: h, w: w, r: r, start: h.now()}
+	x.head.control, x.head.budget = http.NewResponseController(w), &h.bodies
 	h.metrics.inFlight.Inc()
 	defer x.finish()
 	x.serve()
@@ -150,6 +165,7 @@ func (x *exchange) finish() {
 	}
 	x.h.metrics.inFlight.Dec()
 	x.leaveBody()
+	x.head.releaseBody()
 	if !x.started {
 		x.status = statusClientGone
 		p = http.ErrAbortHandler // returning would send an empty 200
@@ -173,7 +189,7 @@ func (x *exchange) finish() {
 // its end. What is left of the body must never be read as a request, and net/http would hold the response back until it
 // has read it.
 func (x *exchange) closeUnlessRead() {
-	if x.r.ProtoMajor == 1 && x.r.ContentLength != 0 && (x.body == nil || !x.body.read()) {
+	if x.r.ProtoMajor == 1 && x.r.ContentLength != 0 && !x.head.whole && (x.body == nil || !x.body.read()) {
 		x.w.Header().Set("Connection", "close")
 	}
 }
@@ -182,6 +198,7 @@ func (x *exchange) closeUnlessRead() {
 func (x *exchange) leaveBody() {
 	switch {
 	case x.r.ProtoMajor != 1 || x.r.ContentLength == 0 || x.tunnel:
+	case x.head.whole && x.body == nil:
 	case x.body != nil:
 		x.body.end()
 	default:

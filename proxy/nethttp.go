@@ -41,6 +41,12 @@ type requestHead struct {
 	key       string
 	trailers  bool // TE: trailers
 	requestID string
+
+	// control and budget are for ReadBody; early is the body that it read, whole says that it got all of it.
+	control *http.ResponseController
+	budget  *bodyBudget
+	early   *earlyBody
+	whole   bool
 }
 
 func (h *requestHead) Method() string { return h.r.Method }

@@ -112,7 +112,7 @@ func bodyAllowed(status int) bool {
 func malformed(reason refusal.Reason) bool {
 	switch reason {
 	case refusal.RequestMalformed, refusal.PathAmbiguous, refusal.TargetTooLarge, refusal.HeadTooLarge,
-		refusal.BodyTooLarge, refusal.Internal:
+		refusal.BodyTooLarge, refusal.BodyTimeout, refusal.Internal:
 		return true
 	default:
 		return false
@@ -270,6 +270,8 @@ func grpcStatus(status int) int {
 	switch status {
 	case http.StatusBadRequest, http.StatusRequestURITooLong:
 		return grpcInvalidArgument
+	case http.StatusRequestTimeout:
+		return grpcDeadlineExceeded
 	case http.StatusRequestHeaderFieldsTooLarge, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
 		return grpcExhausted
 	case http.StatusUnauthorized:

@@ -54,8 +54,16 @@ type JWTPolicy struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:XValidation:rule="self.all(s, self.exists_one(t, s.type == t.type && (has(s.name) ? (s.type in ['Cookie', 'Query'] ? s.name : s.name.lowerAscii()) : '') == (has(t.name) ? (t.type in ['Cookie', 'Query'] ? t.name : t.name.lowerAscii()) : '')))",message="tokenSources names a place twice: remove one of them (schemes and headers are compared without case)"
+	// +kubebuilder:validation:XValidation:rule="self.all(s, self.exists_one(t, s.type == t.type && (has(s.name) ? (s.type in ['AuthorizationScheme', 'Header'] ? s.name.lowerAscii() : s.name) : '') == (has(t.name) ? (t.type in ['AuthorizationScheme', 'Header'] ? t.name.lowerAscii() : t.name) : '')))",message="tokenSources names a place twice: remove one of them (schemes and headers are compared without case)"
 	TokenSources []TokenSource `json:"tokenSources,omitempty"`
+
+	// maxBodyBytes is the length up to which a body is read to find a token in it, for tokenSources of type FormBody and
+	// JSONBody. A body is read only where no other source has a token; one that is longer is then answered 413. Defaults
+	// to 65536. 1024 to 1048576 bytes.
+	// +optional
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=1048576
+	MaxBodyBytes *int32 `json:"maxBodyBytes,omitempty"`
 
 	// maxTokenBytes is the length up to which a token is looked at; a request with a longer one is answered 431.
 	// Defaults to 16384. 256 to 32768 bytes.
@@ -230,7 +238,7 @@ const (
 
 // TokenSourceType is a kind of place where a token may be.
 //
-// +kubebuilder:validation:Enum=Bearer;AuthorizationScheme;Header;Cookie;Query
+// +kubebuilder:validation:Enum=Bearer;AuthorizationScheme;Header;Cookie;Query;FormBody;JSONBody
 type TokenSourceType string
 
 const (
@@ -249,11 +257,19 @@ const (
 	// TokenSourceQuery is a query parameter, which is removed from the URL that is forwarded. URLs end up in logs:
 	// choose another where you can (RFC 6750 section 2.3).
 	TokenSourceQuery TokenSourceType = "Query"
+
+	// TokenSourceFormBody is a field of an application/x-www-form-urlencoded body of POST, PUT and PATCH (RFC 6750
+	// section 2.2). The body is forwarded as it is, with the token.
+	TokenSourceFormBody TokenSourceType = "FormBody"
+
+	// TokenSourceJSONBody is a string in the JSON object that the body of POST, PUT and PATCH is. The body is forwarded
+	// as it is, with the token.
+	TokenSourceJSONBody TokenSourceType = "JSONBody"
 )
 
 // TokenSource is a place of the request where a token may be.
 //
-// +kubebuilder:validation:XValidation:rule="self.type == 'Bearer' || has(self.name)",message="name is required when type is AuthorizationScheme, Header, Cookie or Query",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Bearer' || has(self.name)",message="name is required for all types but Bearer",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Bearer' || !has(self.name)",message="name can't be set when type is Bearer: leave it out, or use type AuthorizationScheme for another scheme",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type == 'Header' || !has(self.prefix)",message="prefix can only be set when type is Header",fieldPath=".prefix"
 // +kubebuilder:validation:XValidation:rule="self.type != 'AuthorizationScheme' || !has(self.name) || self.name.lowerAscii() != 'bearer'",message="the scheme Bearer is written type: Bearer, without a name",fieldPath=".type"
@@ -262,18 +278,21 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || self.name.lowerAscii() != 'cookie'",message="a token in a cookie is written type: Cookie with the name of the cookie",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Header' || !has(self.name) || !(self.name.lowerAscii() in ['connection', 'content-length', 'expect', 'forwarded', 'host', 'http2-settings', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'x-http-method', 'x-http-method-override', 'x-method-override', 'x-original-url', 'x-real-ip', 'x-request-id', 'x-rewrite-url', 'x-consumer-username', 'x-consumer-namespace', 'x-consumer-id', 'x-consumer-custom-id', 'x-consumer-groups', 'x-credential-id', 'x-anonymous-consumer', 'eg-consumer-id']) && !self.name.lowerAscii().startsWith('x-forwarded-')",message="a token can't be in a header that is about the connection, or that Ostiary removes or sets: choose another, such as X-Access-Token",fieldPath=".name"
 // +kubebuilder:validation:XValidation:rule="self.type != 'Query' || !has(self.name) || self.name.matches(r'^[A-Za-z0-9._~-]+$')",message="the name of a query parameter must be letters, digits, \"-\", \".\", \"_\" and \"~\", such as access_token",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'FormBody' || !has(self.name) || self.name.matches(r'^[A-Za-z0-9._~-]+$')",message="the name of a form's field must be letters, digits, \"-\", \".\", \"_\" and \"~\", such as access_token",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type != 'JSONBody' || !has(self.name) || self.name.matches(r'^(/([^~/]|~[01])*){1,16}$')",message="the name of a JSONBody must be a JSON Pointer such as /access_token: it starts with a slash, and in names ~ is written ~0 and / is written ~1",fieldPath=".name"
+// +kubebuilder:validation:XValidation:rule="self.type == 'JSONBody' || !has(self.name) || !self.name.contains('/')",message="a slash can only be in the name of type JSONBody",fieldPath=".name"
 type TokenSource struct {
-	// type is the kind of place: Bearer, AuthorizationScheme, Header, Cookie or Query.
+	// type is the kind of place: Bearer, AuthorizationScheme, Header, Cookie, Query, FormBody or JSONBody.
 	// +required
 	Type TokenSourceType `json:"type"`
 
-	// name of the scheme, header, cookie or query parameter. Required for all types but Bearer, which has none.
-	// Schemes and headers are compared without case. Not a header that is about the connection, nor one that Ostiary
-	// removes or sets. 1 to 128 characters.
+	// name of the scheme, header, cookie, query parameter or form's field, or a JSON Pointer (RFC 6901) into the body,
+	// such as /access_token. Required for all types but Bearer, which has none. Schemes and headers are compared without
+	// case. Not a header that is about the connection, nor one that Ostiary removes or sets. 1 to 128 characters.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[A-Za-z0-9!#$%&*+.^_|~-]+$')",message="must be a name without spaces and separators, such as X-Access-Token"
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') || self.matches(r'^[A-Za-z0-9!#$%&*+.^_|~-]+$')",message="must be a name without spaces and separators, such as X-Access-Token"
 	Name string `json:"name,omitempty"`
 
 	// prefix that the header's value must start with, case and all; it is not part of the token. For type Header only.

@@ -634,6 +634,11 @@ func (in *JWTPolicy) DeepCopyInto(out *JWTPolicy) {
 		*out = make([]TokenSource, len(*in))
 		copy(*out, *in)
 	}
+	if in.MaxBodyBytes != nil {
+		in, out := &in.MaxBodyBytes, &out.MaxBodyBytes
+		*out = new(int32)
+		**out = **in
+	}
 	if in.MaxTokenBytes != nil {
 		in, out := &in.MaxTokenBytes, &out.MaxTokenBytes
 		*out = new(int32)

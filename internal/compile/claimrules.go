@@ -70,9 +70,9 @@ func newClaimOperator(at string, rule *v1alpha1.ClaimValidationRule, draft *rout
 	}
 }
 
-// checkPointer checks a JSON Pointer to a claim.
+// checkPointer checks a JSON Pointer.
 func checkPointer(field, pointer string, errs *problems) {
 	if _, err := jsonpointer.Parse(pointer); err != nil {
-		errs.invalid("%s: %s is not a JSON Pointer to a claim, such as /realm_access/roles: %s", field, quote(pointer), err)
+		errs.invalid("%s: %s is not a JSON Pointer such as /realm_access/roles: %s", field, quote(pointer), err)
 	}
 }

@@ -21,6 +21,9 @@ const (
 	defaultMaxTokenBytes = 16384
 	maxMaxTokenBytes     = 32768
 	minMaxTokenBytes     = 256
+	defaultMaxBodyBytes  = 65536
+	maxMaxBodyBytes      = 1 << 20
+	minMaxBodyBytes      = 1024
 	maxClockSkew         = 5 * time.Minute
 	minMaxTokenLifetime  = time.Second
 	maxMaxTokenLifetime  = 8784 * time.Hour
@@ -63,6 +66,7 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 			choice[v1alpha1.SenderConstraint, routing.SenderConstraint]{v1alpha1.SenderConstraintIgnore, routing.SenderConstraintIgnore},
 		),
 		MaxTokenBytes: defaultMaxTokenBytes,
+		MaxBodyBytes:  defaultMaxBodyBytes,
 		Realm:         p.Name,
 	}
 	newTokenLimits(draft, field, policy, errs)
@@ -155,11 +159,17 @@ func newTokenSources(field string, sources []v1alpha1.TokenSource, errs *problem
 			draft.Type = routing.SourceCookie
 		case v1alpha1.TokenSourceQuery:
 			draft.Type = routing.SourceQuery
+		case v1alpha1.TokenSourceFormBody:
+			draft.Type = routing.SourceFormBody
+		case v1alpha1.TokenSourceJSONBody:
+			draft.Type = routing.SourceJSONBody
 		default:
 			errs.add(v1alpha1.ReasonUnsupportedValue,
-				"%s.type: %s is not supported; write Bearer, AuthorizationScheme, Header, Cookie or Query", at, quote(source.Type))
+				"%s.type: %s is not supported; write Bearer, AuthorizationScheme, Header, Cookie, Query, FormBody or JSONBody", at, quote(source.Type))
 		}
-		if !isToken(draft.Name) {
+		if draft.Type == routing.SourceJSONBody {
+			checkPointer(at+".name", draft.Name, errs)
+		} else if !isToken(draft.Name) {
 			errs.invalid("%s.name: %s is not a name; write that of the scheme, header, cookie or parameter", at, quote(draft.Name))
 		}
 		if complaint := unseenHeader(draft.Name); draft.Type == routing.SourceHeader && isToken(draft.Name) && complaint != "" {
@@ -182,6 +192,13 @@ func newTokenSources(field string, sources []v1alpha1.TokenSource, errs *problem
 		drafts = append(drafts, draft)
 	}
 	return drafts
+}
+
+// tokensInBody reports whether tokens that are not to be forwarded may be in bodies, which are forwarded.
+func tokensInBody(jwt *routing.JWT) bool {
+	return jwt != nil && jwt.TokenForwarding == routing.TokenStrip && slices.ContainsFunc(jwt.TokenSources, func(s routing.TokenSource) bool {
+		return s.Type == routing.SourceFormBody || s.Type == routing.SourceJSONBody
+	})
 }
 
 // newSelector translates a label selector. One that can't be understood is a problem: taken as empty it would select

@@ -70,6 +70,9 @@ func (d *pipelineDraft) warn() {
 		d.notes = append(d.notes, "enforcement is DryRun: requests that the policies refuse are counted and served as anonymous")
 	}
 	d.warnOfIssuers()
+	if tokensInBody(d.policies.jwt) {
+		d.notes = append(d.notes, "tokens in a body reach the upstream: bodies are forwarded as they are")
+	}
 	if field := d.policies.audiencesUnstated; field != "" {
 		d.notes = append(d.notes, format("tokens of credentials that state no audiences are refused audience_mismatch; "+
 			"set %s.audiences or audienceMatchPolicy: Ignore", field))

@@ -28,7 +28,7 @@ func enumNames() map[reflect.Type][]string {
 		reflect.TypeFor[routing.LabelOperator]():    {"In", "NotIn", "Exists", "DoesNotExist"},
 		reflect.TypeFor[routing.LookupType]():       {"Claim", "KID"},
 		reflect.TypeFor[routing.AudienceMatch]():    {"MatchAny", "Ignore"},
-		reflect.TypeFor[routing.TokenSourceType]():  {"Authorization", "Header", "Cookie", "Query"},
+		reflect.TypeFor[routing.TokenSourceType]():  {"Authorization", "Header", "Cookie", "Query", "FormBody", "JSONBody"},
 		reflect.TypeFor[routing.Expiration]():       {"Required", "Optional"},
 		reflect.TypeFor[routing.ErrorBody]():        {"ProblemDetails", "None"},
 		reflect.TypeFor[routing.ClaimEncoding]():    {"CommaSeparated", "JSON"},

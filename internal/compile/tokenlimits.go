@@ -16,6 +16,12 @@ func newTokenLimits(draft *routing.JWT, field string, policy *v1alpha1.JWTPolicy
 			errs.invalid("%s.maxTokenBytes: %d is out of bounds; write %d to %d", field, *n, minMaxTokenBytes, maxMaxTokenBytes)
 		}
 	}
+	if n := policy.MaxBodyBytes; n != nil {
+		draft.MaxBodyBytes = int(*n)
+		if *n < minMaxBodyBytes || *n > maxMaxBodyBytes {
+			errs.invalid("%s.maxBodyBytes: %d is out of bounds; write %d to %d", field, *n, minMaxBodyBytes, maxMaxBodyBytes)
+		}
+	}
 	if skew := policy.ClockSkew; skew != nil {
 		draft.ClockSkew = skew.Duration
 		if skew.Duration < 0 || skew.Duration > maxClockSkew {

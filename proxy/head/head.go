@@ -1,7 +1,10 @@
 // Package head is the request head as policies see it: independent of the HTTP engine that parsed it.
 package head
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+)
 
 // Head is one request's head. Policies read and edit it; the engine forwards what is left of it. A Head is used by one
 // goroutine and is not valid after the request ended.
@@ -36,3 +39,23 @@ type Head interface {
 	// Delete removes all field lines of that name.
 	Delete(name string)
 }
+
+// Body is what a Head implements whose engine lets policies look at the body before it is forwarded.
+type Body interface {
+	// ReadBody returns the whole body where it is at most that many bytes long, and one of this package's errors
+	// otherwise. What was read is forwarded all the same. It waits for the client, for a bounded time. The slice must not
+	// be changed.
+	ReadBody(most int) ([]byte, error)
+}
+
+// Errors of Body.
+var (
+	// ErrBodyTooLarge is a body above the limit.
+	ErrBodyTooLarge = errors.New("body too large")
+	// ErrBodyTimeout is a body that did not come in time.
+	ErrBodyTimeout = errors.New("body did not come in time")
+	// ErrBodyOverload is a body for which there is no memory now: too many are being read.
+	ErrBodyOverload = errors.New("too many bodies are being read")
+	// ErrBodyCut is a body that ended too early or is malformed.
+	ErrBodyCut = errors.New("body ended too early")
+)

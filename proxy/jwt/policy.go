@@ -61,7 +61,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Po
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
-	found, err := newSources(cfg.TokenSources)
+	found, err := newSources(cfg.TokenSources, cfg.MaxBodyBytes)
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/jsonpointer"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -25,6 +26,10 @@ type sources struct {
 	fields  []field
 	cookies []string
 	queries []string
+	forms   []string
+	json    []jsonpointer.Pointer
+	// maxBody bounds the bodies that forms and json are looked for in, in bytes.
+	maxBody int
 }
 
 // field is a header field that carries a token.
@@ -34,8 +39,8 @@ type field struct {
 	prefixes []string
 }
 
-func newSources(configured []routing.TokenSource) (sources, error) {
-	var s sources
+func newSources(configured []routing.TokenSource, maxBody int) (sources, error) {
+	s := sources{maxBody: maxBody}
 	if len(configured) == 0 {
 		return s, errors.New("no token source")
 	}
@@ -43,6 +48,9 @@ func newSources(configured []routing.TokenSource) (sources, error) {
 		if err := s.add(c); err != nil {
 			return sources{}, err
 		}
+	}
+	if s.inBody() && maxBody <= 0 {
+		return sources{}, fmt.Errorf("bodies of at most %d bytes", maxBody)
 	}
 	return s, nil
 }
@@ -52,7 +60,7 @@ func (s *sources) add(c routing.TokenSource) error {
 	if c.Prefix != "" && c.Type != routing.SourceHeader {
 		return fmt.Errorf("token source %q has a prefix, which only header fields have", c.Name)
 	}
-	if c.Name == "" || (c.Type != routing.SourceQuery && strings.ContainsFunc(c.Name, notToken)) {
+	if c.Name == "" || (!anyName(c.Type) && strings.ContainsFunc(c.Name, notToken)) {
 		return fmt.Errorf("token source of type %d: %q is no name", c.Type, c.Name)
 	}
 	switch c.Type {
@@ -70,10 +78,21 @@ func (s *sources) add(c routing.TokenSource) error {
 		if !slices.Contains(s.queries, c.Name) {
 			s.queries = append(s.queries, c.Name)
 		}
+	case routing.SourceFormBody:
+		if !slices.Contains(s.forms, c.Name) {
+			s.forms = append(s.forms, c.Name)
+		}
+	case routing.SourceJSONBody:
+		return s.addPointer(c.Name)
 	default:
 		return fmt.Errorf("token source type %d is not known", c.Type)
 	}
 	return nil
+}
+
+// anyName says whether the name of such a source may be any text.
+func anyName(t routing.TokenSourceType) bool {
+	return t == routing.SourceQuery || t == routing.SourceFormBody || t == routing.SourceJSONBody
 }
 
 func (s *sources) addField(c routing.TokenSource) error {
@@ -130,6 +149,11 @@ func (s *sources) find(h head.Head) (string, *Refused) {
 	if query := h.Query(); query != "" {
 		for _, name := range s.queries {
 			findParameter(query, name, &in)
+		}
+	}
+	if in.found == 0 && !in.ambiguous && s.inBody() {
+		if refused := s.findInBody(h, &in); refused != nil {
+			return "", refused
 		}
 	}
 	switch {

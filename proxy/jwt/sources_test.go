@@ -126,7 +126,7 @@ func TestFindToken(t *testing.T) {
 			if tc.sources == nil {
 				tc.sources = everySource()
 			}
-			s, err := newSources(tc.sources)
+			s, err := newSources(tc.sources, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -28,6 +28,8 @@ const (
 	HeadTooLarge
 	// BodyTooLarge is a request body above its limit.
 	BodyTooLarge
+	// BodyTimeout is a request whose body had to be read and did not come in time.
+	BodyTimeout
 	// Misdirected is a request for a host that the connection's TLS certificate is not for (RFC 9110 section 15.5.20).
 	Misdirected
 	// NoRoute is a request that no Pipeline takes.
@@ -117,6 +119,8 @@ func (r Reason) String() string {
 		return "head_too_large"
 	case BodyTooLarge:
 		return "body_too_large"
+	case BodyTimeout:
+		return "body_timeout"
 	case Misdirected:
 		return "misdirected"
 	case NoRoute:
@@ -223,6 +227,8 @@ func (r Reason) Status() int {
 		return http.StatusMethodNotAllowed
 	case BodyTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case BodyTimeout:
+		return http.StatusRequestTimeout
 	case TargetTooLarge:
 		return http.StatusRequestURITooLong
 	case Misdirected:

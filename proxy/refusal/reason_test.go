@@ -17,6 +17,7 @@ func documented() map[string]int {
 		"target_too_large":      414,
 		"head_too_large":        431,
 		"body_too_large":        413,
+		"body_timeout":          408,
 		"misdirected":           421,
 		"no_route":              404,
 		"method_not_allowed":    405,

@@ -139,6 +139,8 @@ type JWT struct {
 	Audiences     []string
 	AudienceMatch AudienceMatch
 	TokenSources  []TokenSource
+	// MaxBodyBytes bounds the bodies that are read to find a token in them.
+	MaxBodyBytes  int
 	MaxTokenBytes int
 	ClockSkew     time.Duration
 	Expiration    Expiration
@@ -244,7 +246,7 @@ const (
 // TokenSource is a place of the request where a token may be.
 type TokenSource struct {
 	Type TokenSourceType
-	// Name of the scheme, header, cookie or query parameter.
+	// Name of the scheme, header, cookie, query parameter or form's field, or a JSON Pointer (package jsonpointer).
 	Name string
 	// Prefix that a header's value must start with; it is not part of the token.
 	Prefix string
@@ -262,6 +264,10 @@ const (
 	SourceCookie
 	// SourceQuery is a query parameter.
 	SourceQuery
+	// SourceFormBody is a field of an application/x-www-form-urlencoded body.
+	SourceFormBody
+	// SourceJSONBody is a string in a JSON body.
+	SourceJSONBody
 )
 
 // Expiration says whether a token must have exp.

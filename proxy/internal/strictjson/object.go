@@ -9,6 +9,7 @@ package strictjson
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -19,6 +20,9 @@ const MaxDepth = 32
 // ErrInvalid is a text that is not one JSON object, or one that two readers could understand in two ways. It says no
 // more: the text may come from anyone.
 var ErrInvalid = errors.New("not one unambiguous JSON object")
+
+// ErrDuplicate is the ErrInvalid of an object with two members whose names differ in nothing but case.
+var ErrDuplicate = fmt.Errorf("%w: a member twice", ErrInvalid)
 
 // Object is a JSON object that was read whole.
 type Object struct {
@@ -45,8 +49,11 @@ func Parse(text []byte) (Object, error) {
 		return Object{}, ErrInvalid
 	}
 	s.space()
-	if s.pos != len(text) || !o.distinct() {
+	if s.pos != len(text) {
 		return Object{}, ErrInvalid
+	}
+	if !o.distinct() {
+		return Object{}, ErrDuplicate
 	}
 	return o, nil
 }
