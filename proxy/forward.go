@@ -109,7 +109,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 		out.Host = authority
 	}
 	if x.r.ContentLength != 0 && x.r.Body != nil && x.r.Body != http.NoBody {
-		var src io.ReadCloser = x.r.Body
+		src := x.r.Body
 		if h.early != nil {
 			src = h.early
 		}

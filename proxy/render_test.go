@@ -16,7 +16,7 @@ import (
 func TestGRPCStatus(t *testing.T) {
 	want := map[refusal.Reason]int{
 		refusal.Internal: 13, refusal.RequestMalformed: 3, refusal.PathAmbiguous: 3, refusal.TargetTooLarge: 3,
-		refusal.HeadTooLarge: 8, refusal.BodyTooLarge: 8, refusal.TokenTooLarge: 8, refusal.Misdirected: 14, refusal.NoRoute: 12,
+		refusal.HeadTooLarge: 8, refusal.BodyTooLarge: 8, refusal.BodyTimeout: 4, refusal.TokenTooLarge: 8, refusal.Misdirected: 14, refusal.NoRoute: 12,
 		refusal.MethodNotAllowed: 12, refusal.InsecureTransport: 7, refusal.PipelineNotReady: 14, refusal.TokenAmbiguous: 3,
 		refusal.ScopeMissing: 7, refusal.GroupDenied: 7, refusal.NoEndpoints: 14, refusal.Overloaded: 14, refusal.UpstreamConnect: 14,
 		refusal.UpstreamProtocol: 14, refusal.UpstreamTimeout: 4, refusal.KeysUnavailable: 14,

@@ -169,7 +169,7 @@ func TestNewBodySources(t *testing.T) {
 	} {
 		cfg := basePolicy()
 		cfg.TokenSources, cfg.MaxBodyBytes = []routing.TokenSource{tc.source}, tc.maxBody
-		if p, err := NewPolicy(cfg, keyring.New()); p != nil || err == nil {
+		if p, err := NewPolicy(cfg, keyring.New(), nil); p != nil || err == nil {
 			t.Errorf("%s: a policy", name)
 		}
 	}
@@ -185,9 +185,15 @@ func TestNewBodySources(t *testing.T) {
 // FuzzTokenInBody: one token or a refusal that is no fault of ours, whatever the body says.
 func FuzzTokenInBody(f *testing.F) {
 	for _, seed := range [][2]string{
-		{typeForm, "access_token=abc"}, {typeForm, "access_token=a&access_token=b"}, {typeForm + "; charset=utf-8", "%zz&access_token=%"},
-		{typeJSON, `{"access_token":"abc"}`}, {typeJSON, `{"access_token":"a","ACCESS_TOKEN":"b"}`}, {"application/x+json", `{"auth":{"tokens":["a"]}}`},
-		{typeJSON, "\xff"}, {typeJSON, `{"auth":{"tokens":["a"]},"access_token":""}`}, {";", ""},
+		{typeForm, "access_token=abc"},
+		{typeForm, "access_token=a&access_token=b"},
+		{typeForm + "; charset=utf-8", "%zz&access_token=%"},
+		{typeJSON, `{"access_token":"abc"}`},
+		{typeJSON, `{"access_token":"a","ACCESS_TOKEN":"b"}`},
+		{"application/x+json", `{"auth":{"tokens":["a"]}}`},
+		{typeJSON, "\xff"},
+		{typeJSON, `{"auth":{"tokens":["a"]},"access_token":""}`},
+		{";", ""},
 	} {
 		f.Add(seed[0], seed[1])
 	}
