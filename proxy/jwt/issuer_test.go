@@ -163,6 +163,7 @@ func TestIssuers(t *testing.T) {
 		"a consumer that is not accepted":   {token: ec(kid, from(testIssuer, map[string]any{"azp": "broken"})), want: refusal.ConsumerUnknown},
 		"nobody's token, consumer required": {token: build(map[string]any{"sub": "stranger"}), want: refusal.ConsumerUnknown},
 		"expired":                           {token: ec(kid, from(testIssuer, map[string]any{"exp": 1})), want: refusal.TokenExpired},
+		"expired, of a suspended consumer":  {token: ec(kid, from(testIssuer, map[string]any{"exp": 1, "sub": "asleep"})), want: refusal.TokenExpired},
 		"without exp":                       {token: ec(kid, from(testIssuer, map[string]any{"exp": nil})), want: refusal.ClaimMissing},
 		"the policy's audience missing":     {token: build(map[string]any{"aud": "builds"}), want: refusal.AudienceMismatch},
 		"the issuer's audience missing":     {token: build(map[string]any{"aud": "orders-api"}), want: refusal.AudienceMismatch},
