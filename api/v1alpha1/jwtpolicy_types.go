@@ -187,6 +187,18 @@ type JWTCredentials struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || size(self.matchExpressions) <= 16",message="selector can have at most 16 matchExpressions"
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 
+	// fromNamespaces are namespaces whose JWTCredentials are taken too, each permitted by a ReferenceGrant there, from
+	// Pipeline to JWTCredential; without one, the Pipeline answers 503. The selector holds there as well. A credential
+	// of the Pipeline's own namespace comes before those of others with the same keyID or kid, and these in the order of
+	// this list. Absent: none. At most 16 items.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="must be the name of a namespace: lower-case letters, digits and \"-\""
+	FromNamespaces []string `json:"fromNamespaces,omitempty"`
+
 	// lookup says what in the token names the credential. Absent: {type: Claim, name: sub}.
 	// +optional
 	Lookup *CredentialLookup `json:"lookup,omitempty"`

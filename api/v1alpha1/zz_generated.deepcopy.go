@@ -566,6 +566,11 @@ func (in *JWTCredentials) DeepCopyInto(out *JWTCredentials) {
 		*out = new(v1.LabelSelector)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.FromNamespaces != nil {
+		in, out := &in.FromNamespaces, &out.FromNamespaces
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Lookup != nil {
 		in, out := &in.Lookup, &out.Lookup
 		*out = new(CredentialLookup)

@@ -36,6 +36,7 @@ func Compile(s Snapshot) (routing.Config, Report) {
 	noteTokenHeaders(drafts, config.ReservedHeaders)
 	for _, draft := range drafts {
 		draft.linkUpstream(endpoints)
+		draft.linkCredentials(w.grants)
 		draft.linkIssuers(w.secrets, s.FetchProblems)
 		if draft.served() {
 			config.Pipelines = append(config.Pipelines, draft.compiled())

@@ -82,6 +82,8 @@ func TestWhatCannotBeCompiledCloses(t *testing.T) {
 		"an issuer's Secret that is missing closes":                 {fixture: "closed-issuer-references", host: "a.example.com", path: "/", want: closed},
 		"an issuer's keys that don't work close":                    {fixture: "closed-issuer-references", host: "b.example.com", path: "/", want: closed},
 		"an issuer's CA that is missing closes":                     {fixture: "closed-issuer-references", host: "c.example.com", path: "/", want: closed},
+		"credentials of a namespace that grants none close":         {fixture: "jwt-credentials-of-other-namespaces", host: "c.example.com", path: "/", want: closed},
+		"credentials of a namespace that grants them are taken":     {fixture: "jwt-credentials-of-other-namespaces", host: "a.example.com", path: "/", want: protected},
 		"an issuer's CA that is none closes":                        {fixture: "closed-issuer-references", host: "d.example.com", path: "/", want: closed},
 		"a broken Pipeline keeps its host from other namespaces":    {fixture: "owner-stays-while-broken", host: "api.example.com", path: "/", want: closed},
 		"a wildcard takes nothing of an owned host":                 {fixture: "owner-wildcard-takes-nothing-of-an-owned-host", host: "api.example.com", path: "/orders", want: protected},

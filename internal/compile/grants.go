@@ -10,6 +10,7 @@ const (
 	kindPipeline        = "Pipeline"
 	kindServiceEndpoint = "ServiceEndpoint"
 	kindService         = "Service"
+	kindJWTCredential   = "JWTCredential"
 )
 
 // reference is where a reference comes from.
@@ -47,6 +48,14 @@ func (g grants) permit(from reference, to target) bool {
 	grant.ToName = to.key.Name
 	_, ok := g[grant]
 	return ok
+}
+
+// permitCredentials reports whether Pipelines of a namespace may use the JWTCredentials of another, all of them.
+func (g grants) permitCredentials(fromNamespace, namespace string) bool {
+	return fromNamespace == namespace || g.permit(
+		reference{v1alpha1.GroupName, kindPipeline, fromNamespace},
+		target{v1alpha1.GroupName, kindJWTCredential, routing.ObjectKey{Namespace: namespace}},
+	)
 }
 
 // permitService reports whether ServiceEndpoints of a namespace may refer to a Service.

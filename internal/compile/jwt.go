@@ -103,6 +103,7 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 		draft.Credentials = routing.CredentialsRefused
 	}
 	if credentials := policy.Credentials; credentials != nil {
+		draft.FromNamespaces = newFromNamespaces(p.Namespace, field+".credentials.fromNamespaces", credentials.FromNamespaces, errs)
 		draft.Selector = newSelector(field+".credentials.selector", credentials.Selector, errs)
 		if credentials.Lookup != nil {
 			draft.Lookup = newLookup(field+".credentials.lookup", credentials.Lookup, errs)

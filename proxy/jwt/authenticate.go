@@ -96,10 +96,7 @@ func (p *Policy) credential(u *token.Unverified, t *trace.Trace) (*keyring.Entry
 		if !ok {
 			return nil, refuse(refusal.ClaimMissing)
 		}
-		if entry = p.credentials.ByKeyID(name); entry != nil && !p.selects(entry.Labels) {
-			p.explainUnselected(t, entry)
-			entry = nil
-		}
+		entry = p.byKeyID(name, t)
 	}
 	if entry == nil {
 		return nil, refuse(refusal.CredentialUnknown)
@@ -120,17 +117,32 @@ func usable(entry *keyring.Entry, now time.Time) *Refused {
 	return nil
 }
 
-// byKID returns the oldest selected credential that holds the key the token names.
+// byKeyID returns the selected credential of that keyID, of the first namespace that has one.
+func (p *Policy) byKeyID(keyID string, t *trace.Trace) *keyring.Entry {
+	for _, namespace := range p.credentials {
+		if entry := namespace.ByKeyID(keyID); entry != nil {
+			if p.selects(entry.Labels) {
+				return entry
+			}
+			p.explainUnselected(t, entry)
+		}
+	}
+	return nil
+}
+
+// byKID returns the oldest selected credential that holds the key the token names, of the first namespace that has one.
 func (p *Policy) byKID(u *token.Unverified, t *trace.Trace) *keyring.Entry {
 	kid, ok := u.KID()
 	if !ok || kid == "" {
 		return nil
 	}
-	for _, entry := range p.credentials.ByKID(kid) {
-		if p.selects(entry.Labels) {
-			return entry
+	for _, namespace := range p.credentials {
+		for _, entry := range namespace.ByKID(kid) {
+			if p.selects(entry.Labels) {
+				return entry
+			}
+			p.explainUnselected(t, entry)
 		}
-		p.explainUnselected(t, entry)
 	}
 	return nil
 }

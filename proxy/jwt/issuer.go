@@ -125,7 +125,7 @@ func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unv
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	consumer, known := p.credentials.ByIdentity(i.terms.Issuer, verified.Text)
+	consumer, known := p.credentials[0].ByIdentity(i.terms.Issuer, verified.Text)
 	switch {
 	case consumer != nil && consumer.State != keyring.StateActive:
 		refused = refuse(refusal.ConsumerSuspended)

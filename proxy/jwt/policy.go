@@ -17,8 +17,9 @@ const maxClockSkew = 5 * time.Minute
 // Policy judges the tokens of one Pipeline. It is immutable and safe for use by several goroutines; the credentials it
 // looks up are those that the Keyring holds at that moment.
 type Policy struct {
-	mode           routing.Mode
-	credentials    *keyring.Namespace
+	mode routing.Mode
+	// credentials are those of the Pipeline's own namespace, and then of others, in the order in which they are looked into.
+	credentials    []*keyring.Namespace
 	issuers        map[string]*issuer
 	credentialUse  routing.CredentialUse
 	selector       []routing.LabelRequirement
@@ -73,7 +74,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Po
 		mode:           cfg.Mode,
 		issuers:        issuers,
 		credentialUse:  cfg.Credentials,
-		credentials:    ring.Namespace(cfg.Namespace),
+		credentials:    []*keyring.Namespace{ring.Namespace(cfg.Namespace)},
 		lookup:         cfg.Lookup.Type,
 		audiences:      slices.Clone(cfg.Audiences),
 		audienceMatch:  cfg.AudienceMatch,
@@ -87,6 +88,9 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Po
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,
+	}
+	for _, namespace := range cfg.FromNamespaces {
+		p.credentials = append(p.credentials, ring.Namespace(namespace))
 	}
 	if cfg.Lookup.Type == routing.LookupClaim {
 		p.claim = cfg.Lookup.Name
@@ -104,6 +108,8 @@ func check(cfg routing.JWT) error {
 	switch {
 	case cfg.Namespace == "":
 		return errors.New("no namespace")
+	case slices.Contains(cfg.FromNamespaces, ""):
+		return errors.New("credentials of a namespace without a name")
 	case cfg.Mode > routing.ModeOptional:
 		return fmt.Errorf("mode %d is not known", cfg.Mode)
 	case cfg.Enforcement > routing.EnforcementDryRun:

@@ -127,6 +127,8 @@ type JWT struct {
 	Enforcement Enforcement
 	// Namespace is where the credentials are.
 	Namespace string
+	// FromNamespaces are others whose credentials are taken as well, after those of Namespace, in this order.
+	FromNamespaces []string
 	// Issuers are the external identity providers whose tokens are taken, sorted by issuer, each once.
 	Issuers []Issuer
 	// Credentials says whether the tokens that are of none of them are looked up among the credentials.
