@@ -176,7 +176,7 @@ func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data)
 // accepted stands for no refusal in tables.
 const accepted = refusal.Reason(255)
 
-// judge authenticates and returns the reason, or accepted.
+// judge authenticates and returns the reason, or accepted. What is explained must agree with it.
 func judge(t testing.TB, p *Policy, h *testHead) (refusal.Reason, Allowed) {
 	t.Helper()
 	allowed, refused := p.Authenticate(t.Context(), h, now())
@@ -184,10 +184,12 @@ func judge(t testing.TB, p *Policy, h *testHead) (refusal.Reason, Allowed) {
 	case allowed.Granted() != (refused == nil):
 		t.Fatalf("granted %t with refusal %v", allowed.Granted(), refused)
 	case refused == nil:
+		checkExplanation(t, p, h, accepted)
 		return accepted, allowed
 	case allowed.Identity().Consumer != nil:
 		t.Fatal("a refused request has an identity")
 	}
+	checkExplanation(t, p, h, refused.Reason)
 	return refused.Reason, allowed
 }
 
