@@ -185,6 +185,9 @@ func (f *fetcher) get(ctx context.Context, address string) (answer, error) {
 		return answer{}, failf(nil, "the answer is compressed without being asked for")
 	}
 	a.body, err = io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
+	if err == nil {
+		err = ctx.Err() // a server that notices the end of our patience may end its answer before we notice ourselves
+	}
 	switch {
 	case err != nil:
 		return answer{}, connectError(err)
