@@ -146,27 +146,12 @@ func newTokenSources(field string, sources []v1alpha1.TokenSource, errs *problem
 		at := fmt.Sprintf("%s[%d]", field, i)
 		known := len(*errs)
 		draft := routing.TokenSource{Name: source.Name, Prefix: source.Prefix}
-		switch source.Type {
-		case v1alpha1.TokenSourceBearer:
-			draft.Type, draft.Name = routing.SourceAuthorization, schemeBearer
+		draft.Type = newTokenSourceType(at, source.Type, errs)
+		if source.Type == v1alpha1.TokenSourceBearer {
+			draft.Name = schemeBearer
 			if source.Name != "" {
 				errs.invalid("%s.name: type Bearer has none; leave it out, or write type AuthorizationScheme", at)
 			}
-		case v1alpha1.TokenSourceAuthorizationScheme:
-			draft.Type = routing.SourceAuthorization
-		case v1alpha1.TokenSourceHeader:
-			draft.Type = routing.SourceHeader
-		case v1alpha1.TokenSourceCookie:
-			draft.Type = routing.SourceCookie
-		case v1alpha1.TokenSourceQuery:
-			draft.Type = routing.SourceQuery
-		case v1alpha1.TokenSourceFormBody:
-			draft.Type = routing.SourceFormBody
-		case v1alpha1.TokenSourceJSONBody:
-			draft.Type = routing.SourceJSONBody
-		default:
-			errs.add(v1alpha1.ReasonUnsupportedValue,
-				"%s.type: %s is not supported; write Bearer, AuthorizationScheme, Header, Cookie, Query, FormBody or JSONBody", at, quote(source.Type))
 		}
 		if draft.Type == routing.SourceJSONBody {
 			checkPointer(at+".name", draft.Name, errs)
@@ -193,6 +178,27 @@ func newTokenSources(field string, sources []v1alpha1.TokenSource, errs *problem
 		drafts = append(drafts, draft)
 	}
 	return drafts
+}
+
+func newTokenSourceType(at string, source v1alpha1.TokenSourceType, errs *problems) routing.TokenSourceType {
+	switch source {
+	case v1alpha1.TokenSourceBearer, v1alpha1.TokenSourceAuthorizationScheme:
+		return routing.SourceAuthorization
+	case v1alpha1.TokenSourceHeader:
+		return routing.SourceHeader
+	case v1alpha1.TokenSourceCookie:
+		return routing.SourceCookie
+	case v1alpha1.TokenSourceQuery:
+		return routing.SourceQuery
+	case v1alpha1.TokenSourceFormBody:
+		return routing.SourceFormBody
+	case v1alpha1.TokenSourceJSONBody:
+		return routing.SourceJSONBody
+	default:
+		errs.add(v1alpha1.ReasonUnsupportedValue,
+			"%s.type: %s is not supported; write Bearer, AuthorizationScheme, Header, Cookie, Query, FormBody or JSONBody", at, quote(source))
+		return routing.SourceAuthorization
+	}
 }
 
 // tokensInBody reports whether tokens that are not to be forwarded may be in bodies, which are forwarded.
