@@ -257,10 +257,10 @@ func TestIdentityProvider(t *testing.T) {
 		if status, _ := get(t, url, mapped); status != http.StatusUnauthorized {
 			t.Errorf("a withdrawn key is answered %d", status)
 		}
+		wantStatus(t, base+"/partners", remote("second", second), http.StatusNoContent)
 		if status, _ := get(t, base+"/partners", remote("first", first)); status != http.StatusUnauthorized {
 			t.Errorf("a credential's withdrawn key is answered %d", status)
 		}
-		wantStatus(t, base+"/partners", remote("second", second), http.StatusNoContent)
 		mapped = idp.token(t, second, "second", map[string]any{"azp": "acme-app"})
 	})
 	t.Run("outage", func(t *testing.T) {
