@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -20,6 +21,7 @@ import (
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
 	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/internal/rotation"
 	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -41,6 +43,9 @@ type credentialReconciler struct {
 	reports   *reports
 	started   *startGate
 	log       *slog.Logger
+	history   *rotation.History
+	vault     *vault
+	now       func() time.Time
 
 	// askSalt is asked before anything else; salt is what it said.
 	askSalt func(context.Context) ([]byte, error)
@@ -64,11 +69,17 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 	if credential == nil {
 		r.publisher.DeleteCredential(key)
 		r.secrets.retain(secretOwner(key), nil)
+		r.history.Forget(key)
+		r.vault.forget(key)
 		r.reports.remove(objectRef{kindJWTCredential, key})
 		r.progress.finish(run)
 		return reconcile.Result{}, nil
 	}
 	input, read, err := r.input(ctx, credential)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	records, err := r.remember(&input, read)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -91,7 +102,37 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 	}
 	r.progress.finish(run)
 	r.reports.set(objectRef{kindJWTCredential, key}, credentialReport(input, verdict, read))
-	return reconcile.Result{}, nil
+	var later reconcile.Result
+	if due := rotation.Due(records); !due.IsZero() {
+		later.RequeueAfter = min(max(due.Sub(r.now()), time.Millisecond), longestWait)
+	}
+	return later, nil
+}
+
+// remember notes what the credential's Secrets hold, and adds what they held before to the input. Secrets of which it is not
+// known what they hold change nothing.
+func (r *credentialReconciler) remember(input *compile.CredentialInput, read secretsRead) ([]rotation.Record, error) {
+	c := input.Credential
+	key, uid := keyOf(c), string(c.UID)
+	records := r.history.Records(key)
+	if len(read.failed) == 0 {
+		limits := rotation.Limits{Overlap: compile.Overlap(c), Retained: compile.MaxRetainedKeys(c)}
+		records = r.history.Observe(rotation.Observation{
+			Credential: key, UID: uid, Limits: limits, Others: r.vault.records(key, uid),
+			Sources: rotation.Sources(compile.KeySources(c, input.Secrets), func(secret string) string {
+				return string(read.uids[routing.ObjectKey{Namespace: c.Namespace, Name: secret}])
+			}),
+		}, r.now())
+		stored := records
+		if limits.Overlap <= 0 {
+			stored = nil // there is nothing to be retained for
+		}
+		if err := r.vault.keep(key, uid, stored); err != nil {
+			return nil, err
+		}
+	}
+	input.Retained = rotation.Retained(records)
+	return records, nil
 }
 
 // remoteState is what a verdict says of a remote key set.
@@ -240,6 +281,8 @@ type credentialWatches struct {
 	reader   client.Reader
 	progress *keyProgress
 	scope    *scope
+	vault    *vault
+	stored   cache.Cache // the vault's; nil: nothing is kept
 }
 
 func (w *credentialWatches) sources(c cache.Cache) []source.Source {
@@ -251,6 +294,9 @@ func (w *credentialWatches) sources(c cache.Cache) []source.Source {
 		watch(c, &v1alpha1.JWTCredential{}, w.credentialChanged),
 		watch(c, &v1alpha1.Consumer{}, w.consumerChanged),
 		watch(c, secretMetadata(), w.secretChanged),
+	}
+	if w.stored != nil {
+		sources = append(sources, watch(w.stored, &corev1.Secret{}, w.vaultChanged))
 	}
 	if w.scope.restricted() {
 		sources = append(sources, watch(c, namespaceMetadata(), w.namespaceChanged))
@@ -301,6 +347,11 @@ func (w *credentialWatches) consumerChanged(ctx context.Context, e change[*v1alp
 func (w *credentialWatches) secretChanged(ctx context.Context, e change[*metav1.PartialObjectMetadata], q queue) {
 	keys := w.credentials(ctx, e.object().Namespace, client.MatchingFields{indexSecret: e.object().Name})
 	w.wake(resourceSecrets, e.version(), keys, q)
+}
+
+// vaultChanged wakes the credentials of which something else is retained, and those of which something is and that are gone.
+func (w *credentialWatches) vaultChanged(_ context.Context, e change[*corev1.Secret], q queue) {
+	w.wake(resourceJWTCredentials, 0, w.vault.observe(e), q)
 }
 
 func (w *credentialWatches) namespaceChanged(ctx context.Context, e change[*metav1.PartialObjectMetadata], q queue) {

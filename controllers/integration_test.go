@@ -97,7 +97,7 @@ func TestUpdatingASecretSwitchesTheKey(t *testing.T) {
 	b := newTestbed(t)
 	r := b.start("one")
 	secret := b.secret("acme-key", "a")
-	credential := b.credential("acme", "acme", "acme-key")
+	credential := cutting(b.credential("acme", "acme", "acme-key"))
 	b.create(b.consumer("acme"))
 	b.create(secret)
 	b.create(credential)
@@ -274,7 +274,7 @@ func TestAnUnreadableSecretIsNotADeletedOne(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
 	r := b.start("one")
-	secret, credential := b.secret("acme-key", "a"), b.credential("acme", "acme", "acme-key")
+	secret, credential := b.secret("acme-key", "a"), cutting(b.credential("acme", "acme", "acme-key"))
 	for _, object := range []client.Object{secret, b.consumer("acme"), credential} {
 		b.create(object)
 	}

@@ -68,6 +68,8 @@ func (v *keyView) phase(k *compile.KeyReport) v1alpha1.KeyPhase {
 		return v1alpha1.KeyPhaseExpired
 	case v.now.Before(k.NotBefore):
 		return v1alpha1.KeyPhasePending
+	case k.Retained:
+		return v1alpha1.KeyPhaseRetained
 	case k.State == v1alpha1.KeyStateRetiring:
 		return v1alpha1.KeyPhaseRetiring
 	default:
@@ -78,7 +80,7 @@ func (v *keyView) phase(k *compile.KeyReport) v1alpha1.KeyPhase {
 // phaseOrder lists phases from the most telling: a key that is listed twice has the first of its phases.
 func phaseOrder() []v1alpha1.KeyPhase {
 	return []v1alpha1.KeyPhase{
-		v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring, v1alpha1.KeyPhasePending,
+		v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring, v1alpha1.KeyPhaseRetained, v1alpha1.KeyPhasePending,
 		v1alpha1.KeyPhaseInvalid, v1alpha1.KeyPhaseRevoked, v1alpha1.KeyPhaseExpired,
 	}
 }
@@ -93,10 +95,15 @@ func (v *keyView) statuses(old []v1alpha1.KeyStatus) []v1alpha1.KeyStatus {
 		if k.Thumbprint == "" {
 			continue // nothing that may be shown tells it apart
 		}
-		list = append(list, v1alpha1.KeyStatus{
+		status := v1alpha1.KeyStatus{
 			Thumbprint: k.Thumbprint, KID: k.KID, Name: k.Name, Algorithms: k.Algorithms, Source: k.Source,
 			Phase: v.phase(k), Message: k.Unusable, FirstSeenTime: firstSeen(old, k.Thumbprint, v.now),
-		})
+		}
+		if status.Phase == v1alpha1.KeyPhaseRetained {
+			until := metav1.NewTime(k.NotAfter).Rfc3339Copy()
+			status.RetainUntil = &until
+		}
+		list = append(list, status)
 	}
 	slices.SortStableFunc(list, func(a, b v1alpha1.KeyStatus) int { return cmp.Compare(phaseRank(a.Phase), phaseRank(b.Phase)) })
 	known := map[string]bool{}
@@ -159,7 +166,7 @@ func (v *keyView) in(phases ...v1alpha1.KeyPhase) []string {
 // readiness is the verdict's conditions, with KeysReady as it is at this moment.
 func (v *keyView) readiness() []compile.Condition {
 	conditions := slices.Clone(v.verdict.Conditions)
-	if len(v.verdict.Keys) == 0 || len(v.in(v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring)) > 0 {
+	if len(v.verdict.Keys) == 0 || len(v.in(v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring, v1alpha1.KeyPhaseRetained)) > 0 {
 		return conditions // without any of its own, the keys are a remote set's, which have no phases
 	}
 	for i, c := range conditions {
@@ -175,7 +182,7 @@ func (v *keyView) rotation() compile.Condition {
 	c := compile.Condition{
 		Type: v1alpha1.ConditionRotationInProgress, Status: metav1.ConditionTrue,
 	}
-	active, leaving := v.in(v1alpha1.KeyPhaseActive), v.in(v1alpha1.KeyPhaseRetiring)
+	active, leaving := v.in(v1alpha1.KeyPhaseActive), v.in(v1alpha1.KeyPhaseRetiring, v1alpha1.KeyPhaseRetained)
 	pending := v.in(v1alpha1.KeyPhasePending)
 	switch {
 	case len(active) > 0 && len(leaving) > 0:
@@ -193,6 +200,12 @@ func (v *keyView) rotation() compile.Condition {
 
 func (v *keyView) degradation() compile.Condition {
 	c := compile.Condition{Type: v1alpha1.ConditionDegraded, Status: metav1.ConditionTrue}
+	if names := v.servingLastGood(); len(names) > 0 {
+		c.Reason = v1alpha1.ReasonServingLastGood
+		c.Message = fmt.Sprintf("The values of %s are no keys that can be used; those before verify tokens until %s at most: correct the Secrets.",
+			quoted(names), v.lastRetained(names).UTC().Format(time.RFC3339))
+		return c
+	}
 	if end := v.end(); !end.IsZero() && end.After(v.now) && !end.After(v.now.Add(expiringSoon)) {
 		c.Reason = v1alpha1.ReasonExpiringSoon
 		c.Message = fmt.Sprintf("No key verifies tokens from %s on: add another key, or move spec.keys[].notAfter or spec.expirationTime.",
@@ -201,6 +214,24 @@ func (v *keyView) degradation() compile.Condition {
 	}
 	c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "Nothing needs attention."
 	return c
+}
+
+// servingLastGood lists the items of spec.keys of which only what their Secrets held before verifies tokens.
+func (v *keyView) servingLastGood() []string {
+	return slices.DeleteFunc(v.in(v1alpha1.KeyPhaseRetained), func(name string) bool {
+		return slices.ContainsFunc(v.verdict.Keys, func(k compile.KeyReport) bool { return k.Name == name && !k.Retained && k.Unusable == "" })
+	})
+}
+
+// lastRetained is when the last retained key of these items ends.
+func (v *keyView) lastRetained(names []string) time.Time {
+	var last time.Time
+	for i := range v.verdict.Keys {
+		if k := &v.verdict.Keys[i]; k.Retained && slices.Contains(names, k.Name) && k.NotAfter.After(last) {
+			last = k.NotAfter
+		}
+	}
+	return last
 }
 
 // end is the first moment from which on no key verifies tokens, without anyone doing something; zero: there is none, or it

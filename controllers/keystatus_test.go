@@ -60,6 +60,7 @@ func TestObserveKeys(t *testing.T) {
 	as := func(thumbprint string) func(*compile.KeyReport) {
 		return func(k *compile.KeyReport) { k.Thumbprint = thumbprint }
 	}
+	retained := func(k *compile.KeyReport) { k.Retained = true }
 	unusable := func(k *compile.KeyReport) { k.Unusable = "too short" }
 	tests := map[string]struct {
 		old  []v1alpha1.KeyStatus
@@ -102,6 +103,32 @@ func TestObserveKeys(t *testing.T) {
 		"a value that is no key": {
 			keys: []compile.KeyReport{key("a", unusable), key("b")},
 			want: []string{"t-b Active", "t-a Invalid: too short", "RotationInProgress=Completed", "Degraded=AsExpected"},
+		},
+		"a replaced key beside the new one": {
+			keys: []compile.KeyReport{key("a"), key("a", as("t-old"), until(day), retained)},
+			want: []string{"t-a Active", "t-old Retained", "RotationInProgress=OverlapActive", "Degraded=AsExpected", "due in 24h0m0s"},
+		},
+		"a replaced key beside one that is retiring": {
+			keys: []compile.KeyReport{key("a", state(v1alpha1.KeyStateRetiring)), key("a", as("t-old"), until(day), retained)},
+			want: []string{"t-a Retiring", "t-old Retained", "RotationInProgress=Completed", "Degraded=AsExpected", "due in 24h0m0s"},
+		},
+		"a replaced key whose time is over": {
+			keys: []compile.KeyReport{key("a"), key("a", as("t-old"), until(0), retained)},
+			want: []string{"t-a Active", "t-old Expired", "RotationInProgress=Completed", "Degraded=AsExpected"},
+		},
+		"a replaced key in the place of rubbish": {
+			keys: []compile.KeyReport{key("a", unusable), key("a", as("t-old"), until(day), retained), key("b")},
+			want: []string{
+				"t-b Active", "t-old Retained", "t-a Invalid: too short", "RotationInProgress=OverlapActive", "Degraded=ServingLastGood", "due in 24h0m0s",
+			},
+		},
+		"a replaced key in the place of nothing": {
+			keys: []compile.KeyReport{key("a", as("t-old"), until(day), retained)},
+			want: []string{"t-old Retained", "RotationInProgress=Completed", "Degraded=ServingLastGood", "due in 24h0m0s"},
+		},
+		"the last good key is revoked": {
+			keys: []compile.KeyReport{key("a", unusable), key("a", as("t-old"), until(day), retained, state(v1alpha1.KeyStateRevoked))},
+			want: []string{"t-a Invalid: too short", "t-old Revoked", "KeysReady=NoUsableKey", "RotationInProgress=Completed", "Degraded=AsExpected", "due in 24h0m0s"},
 		},
 		"the last key ends in a month": {
 			keys: []compile.KeyReport{key("a", until(30*day))},

@@ -14,6 +14,7 @@ import (
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
 	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/internal/rotation"
 	"github.com/ostiary/ostiary/proxy"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
@@ -82,6 +83,7 @@ func newShell(t *testing.T, objects ...client.Object) *shell {
 	s.credential = &credentialReconciler{
 		reader: reader, scope: everywhere, secrets: secrets, publisher: s.publisher, progress: s.keys, reports: s.reports, started: started, log: log,
 		askSalt: func(context.Context) ([]byte, error) { return octets("salt"), nil },
+		history: rotation.NewHistory(), vault: newVault(options, nil, alwaysLeading{}, log), now: func() time.Time { return s.now },
 	}
 	return s
 }

@@ -1,15 +1,24 @@
 package controllers
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
+	"github.com/ostiary/ostiary/proxy/jose"
+	"github.com/ostiary/ostiary/proxy/keyring"
 )
 
 // phases are the phases of a credential's keys by their names, in the order of status.
@@ -28,6 +37,215 @@ func (b *testbed) waitForPhases(c *v1alpha1.JWTCredential, want string) {
 	b.eventually(func() string {
 		if got := b.phases(c); got != want {
 			return fmt.Sprintf("phases %q, want %q", got, want)
+		}
+		return ""
+	})
+}
+
+// cutting makes a replaced key of the credential stop at once.
+func cutting(c *v1alpha1.JWTCredential) *v1alpha1.JWTCredential {
+	c.Spec.Rotation = &v1alpha1.Rotation{Overlap: &metav1.Duration{}}
+	return c
+}
+
+// accepts says which of the seeds' octets verify at this moment, in a replica's ring.
+func accepts(b *testbed, r *replica, keyID string, seeds ...string) string {
+	entry := r.ring.Namespace(b.namespace).ByKeyID(keyID)
+	if entry == nil {
+		return "no entry"
+	}
+	list := ""
+	for _, seed := range seeds {
+		const input = "header.payload"
+		mac := hmac.New(sha256.New, octets(seed))
+		mac.Write([]byte(input))
+		if slices.ContainsFunc(entry.Keys, func(k keyring.Key) bool {
+			return k.VerifiesAt(time.Now()) && k.Verify(jose.HS256, input, mac.Sum(nil)) == nil
+		}) {
+			list += seed
+		}
+	}
+	return list
+}
+
+func (b *testbed) waitToAccept(r *replica, want string) {
+	b.t.Helper()
+	b.eventually(func() string {
+		if got := accepts(b, r, "acme", "a", "b", "c", "d"); got != want {
+			return fmt.Sprintf("the keys %q verify, want %q", got, want)
+		}
+		return ""
+	})
+}
+
+// stored are the seeds of the octets in the vault's Secrets, in the order of their names, those that were replaced in brackets.
+func (b *testbed) stored() string {
+	b.t.Helper()
+	var list corev1.SecretList
+	if err := b.client.List(b.t.Context(), &list, client.InNamespace(b.namespace), client.MatchingLabels{labelComponent: "keys"}); err != nil {
+		b.t.Fatal(err)
+	}
+	var found []string
+	for i := range list.Items {
+		for _, data := range list.Items[i].Data {
+			_, stored, err := decodeRecords(data)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			for _, record := range stored.records {
+				for _, seed := range []string{"a", "b", "c", "d"} {
+					if !strings.Contains(string(record.Value), base64.RawURLEncoding.EncodeToString(octets(seed))) {
+						continue
+					}
+					if !record.Replaced.IsZero() {
+						seed = "(" + seed + ")"
+					}
+					found = append(found, seed)
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return strings.Join(found, "")
+}
+
+func (b *testbed) waitToStore(want string) {
+	b.t.Helper()
+	b.eventually(func() string {
+		if got := b.stored(); got != want {
+			return fmt.Sprintf("stored are %q, want %q", got, want)
+		}
+		return ""
+	})
+}
+
+// setKey puts another value into a Secret.
+func (b *testbed) setKey(secret *corev1.Secret, value []byte) {
+	b.t.Helper()
+	edit(b, secret, func(s *corev1.Secret) { s.Data["secret"] = value })
+}
+
+// rotating is a credential whose first key is stored already.
+func (b *testbed) rotating(r *replica) (*v1alpha1.JWTCredential, *corev1.Secret) {
+	b.t.Helper()
+	c, secret := b.credential("acme", "acme", "acme-jwt"), b.secret("acme-jwt", "a")
+	b.create(b.consumer("acme"))
+	b.create(secret)
+	b.create(c)
+	b.waitToAccept(r, "a")
+	b.waitToStore("a")
+	return c, secret
+}
+
+func TestReplacedKeyIsRetained(t *testing.T) {
+	t.Parallel()
+	b := newTestbed(t)
+	first, second := b.start("one"), b.start("two")
+	c, secret := b.rotating(first)
+	b.setKey(secret, octets("b"))
+	for _, r := range []*replica{first, second} {
+		b.waitToAccept(r, "ab")
+	}
+	b.waitForPhases(c, "current=Active current=Retained ")
+	b.waitFor(c, v1alpha1.ConditionRotationInProgress, metav1.ConditionTrue, v1alpha1.ReasonOverlapActive)
+	until := c.Status.Keys[1].RetainUntil
+	if until == nil || time.Until(until.Time) < 23*time.Hour || time.Until(until.Time) > 24*time.Hour || c.Status.LastRotationTime == nil {
+		t.Errorf("retained until %v, rotated at %v", until, c.Status.LastRotationTime)
+	}
+	b.waitToStore("(a)b")
+
+	// A restart of all replicas, and another value while none runs.
+	first.stop()
+	second.stop()
+	b.setKey(secret, octets("c"))
+	third := b.start("three")
+	b.waitToAccept(third, "abc")
+	b.waitToStore("(a)(b)c")
+	b.setKey(secret, octets("d"))
+	b.waitToAccept(third, "bcd") // two are retained
+
+	// A revocation by the name that status shows, and a lower overlap, which ends what is retained already.
+	b.waitForPhases(c, "current=Active "+strings.Repeat("current=Retained ", 2))
+	latest := c.Status.Keys[1].Thumbprint
+	edit(b, c, func(c *v1alpha1.JWTCredential) { c.Spec.Revocation = &v1alpha1.Revocation{KeyIDs: []string{latest}} })
+	b.waitToAccept(third, "bd")
+	edit(b, c, func(c *v1alpha1.JWTCredential) { c.Spec.Rotation = &v1alpha1.Rotation{Overlap: &metav1.Duration{}} })
+	b.waitToAccept(third, "d")
+	b.waitToStore("") // nothing is kept where nothing is to be retained
+	edit(b, c, func(c *v1alpha1.JWTCredential) { c.Spec.Rotation = nil })
+	b.waitToStore("d")
+	b.waitToAccept(third, "d")
+}
+
+func TestRetainedKeysEndWithWhatTheyBelongTo(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testbed, *v1alpha1.JWTCredential, *corev1.Secret){
+		"the Secret is deleted":     func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) { b.delete(s) },
+		"the credential is deleted": func(b *testbed, c *v1alpha1.JWTCredential, _ *corev1.Secret) { b.delete(c) },
+		"the entry is deleted": func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) {
+			edit(b, s, func(s *corev1.Secret) { delete(s.Data, "secret") })
+		},
+		"a set takes its place": func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) {
+			edit(b, s, func(s *corev1.Secret) { s.Data["secret"] = []byte(`{"keys":[]}`) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newTestbed(t)
+			r := b.start("one")
+			c, secret := b.rotating(r)
+			edit(b, c, func(c *v1alpha1.JWTCredential) { c.Spec.Keys[0].Format = v1alpha1.KeyFormatAuto })
+			b.setKey(secret, octets("b"))
+			b.waitToAccept(r, "ab")
+			b.waitToStore("(a)b")
+			end(b, c, secret)
+			b.eventually(func() string {
+				if got := accepts(b, r, "acme", "a", "b"); got != "" && got != "no entry" {
+					return fmt.Sprintf("the keys %q verify", got)
+				}
+				return ""
+			})
+			b.waitToStore("")
+		})
+	}
+}
+
+func TestSweepOfWhatWentWhileNoReplicaRan(t *testing.T) {
+	t.Parallel()
+	b := newTestbed(t)
+	r := b.start("one")
+	c, _ := b.rotating(r)
+	r.stop()
+	b.delete(c)
+	b.ready(b.start("two"))
+	b.waitToStore("")
+}
+
+func TestLastGoodKeyServesWhileTheValueIsRubbish(t *testing.T) {
+	t.Parallel()
+	b := newTestbed(t)
+	r := b.start("one")
+	c, secret := b.rotating(r)
+	for _, rubbish := range []string{"short", ""} {
+		b.setKey(secret, []byte(rubbish))
+		condition := b.waitFor(c, v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonServingLastGood)
+		if !strings.Contains(condition.Message, `"current"`) {
+			t.Errorf("message %q does not name the key", condition.Message)
+		}
+		b.waitToAccept(r, "a")
+		b.setKey(secret, octets("a"))
+		b.waitFor(c, v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected)
+		b.waitFor(c, v1alpha1.ConditionKeysReady, metav1.ConditionTrue, v1alpha1.ReasonKeysReady)
+	}
+	b.eventually(func() string {
+		var events eventsv1.EventList
+		if err := b.client.List(t.Context(), &events, client.InNamespace(b.namespace)); err != nil {
+			return err.Error()
+		}
+		if !slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+			return e.Reason == string(v1alpha1.ReasonServingLastGood) && e.Type == corev1.EventTypeWarning
+		}) {
+			return fmt.Sprintf("no Event of ServingLastGood among %d", len(events.Items))
 		}
 		return ""
 	})

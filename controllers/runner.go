@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/ostiary/ostiary/internal/publish"
+	"github.com/ostiary/ostiary/internal/rotation"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -128,10 +129,35 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	others = newFleet(replicaLeaseName(opts), own, wake, now)
 	all := newReports(wake)
 
+	// Who writes status and the vault.
+	history := rotation.NewHistory()
+	var keys *vault
+	var credentialTrigger trigger
+	var leader leadership = alwaysLeading{}
+	if opts.LeaderElection == LeaderElectionEnabled {
+		elected, err := newElector(cfg, opts, log, func() {
+			others.reset()
+			for _, ref := range all.refs() {
+				wake(ref)
+			}
+			for _, key := range append(history.Credentials(), keys.credentials()...) {
+				credentialTrigger.add(key)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		leader = elected
+	}
+	keys, stored, err := r.newVault(cfg, opts, leader, log)
+	if err != nil {
+		return err
+	}
+
 	// Compile, credentials, endpoints: on every replica.
 	salt := &saltSource{options: opts, reader: mgr.GetAPIReader(), writer: mgr.GetClient()}
 	secrets := newSecretStore(mgr.GetCache(), mgr.GetAPIReader(), opts.WatchNamespaces)
-	var compileTrigger, credentialTrigger trigger
+	var compileTrigger trigger
 	r.publisher.KeySets().Observe(func(source routing.RemoteKeys) {
 		for _, credential := range r.publisher.KeySets().Holders(source) {
 			credentialTrigger.add(credential)
@@ -140,7 +166,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	})
 	grants := newGrantWatcher(mgr.GetCache(), discoveryClient, func() { compileTrigger.addAfter(compileRequest(), compileWindow) }, log)
 	compiles := &compileWatches{reader: mgr.GetCache(), progress: table, scope: namespaces}
-	credentials := &credentialWatches{reader: mgr.GetCache(), progress: r.credentials, scope: namespaces}
+	credentials := &credentialWatches{reader: mgr.GetCache(), progress: r.credentials, scope: namespaces, vault: keys, stored: stored}
 	endpoints := &endpointWatches{progress: r.endpoints}
 	errs := []error{
 		add(mgr, "compile", 1, &compileReconciler{
@@ -150,6 +176,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		add(mgr, "credential", credentialWorkers, &credentialReconciler{
 			reader: mgr.GetCache(), scope: namespaces, secrets: secrets, publisher: r.publisher,
 			progress: r.credentials, reports: all, started: newStartGate(), log: log, askSalt: salt.get,
+			history: history, vault: keys, now: now,
 		}, append(credentials.sources(mgr.GetCache()), credentialTrigger.source())),
 		add(mgr, "endpoint", 1, &endpointReconciler{
 			reader: mgr.GetCache(), scope: namespaces, publisher: r.publisher, progress: r.endpoints,
@@ -158,20 +185,6 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	}
 
 	// Status: the leader's.
-	var leader leadership = alwaysLeading{}
-	if opts.LeaderElection == LeaderElectionEnabled {
-		elected, err := newElector(cfg, opts, log, func() {
-			others.reset()
-			for _, ref := range all.refs() {
-				wake(ref)
-			}
-		})
-		if err != nil {
-			return err
-		}
-		leader = elected
-		errs = append(errs, mgr.Add(elected))
-	}
 	status := statusParts{manager: mgr, reports: all, fleet: others, leader: leader, now: now, triggers: &triggers}
 	errs = append(errs,
 		addStatus(status, pipelineStatus()),
@@ -180,13 +193,32 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		addStatus(status, credentialStatus()),
 		mgr.Add(&fleetWatcher{fleet: others, cache: mgr.GetCache(), writer: mgr.GetClient(), namespace: opts.PodNamespace, leader: leader, log: log}),
 	)
+	if elected, ok := leader.(*elector); ok {
+		errs = append(errs, mgr.Add(elected))
+	}
 	if opts.PodNamespace != "" {
-		errs = append(errs, mgr.Add(replica))
+		errs = append(errs, mgr.Add(replica), mgr.Add(stored), mgr.Add(keys))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("set up the controllers: %w", err)
 	}
 	return nil
+}
+
+// newVault makes the vault and the cache that it is read through; outside of a cluster there is no cache, and nothing is kept.
+func (r *Runner) newVault(cfg *rest.Config, opts Options, leader leadership, log *slog.Logger) (*vault, cache.Cache, error) {
+	if opts.PodNamespace == "" {
+		return newVault(opts, nil, leader, log), nil, nil
+	}
+	base := cache.Options{
+		Scheme: r.manager.GetScheme(), Mapper: r.manager.GetRESTMapper(), HTTPClient: r.manager.GetHTTPClient(),
+		DefaultWatchErrorHandler: r.watchErrors.handle,
+	}
+	stored, err := cache.New(cfg, vaultCacheOptions(base, opts))
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the cache of retained keys: %w", err)
+	}
+	return newVault(opts, r.manager.GetClient(), leader, log), stored, nil
 }
 
 // add adds one controller to the manager.

@@ -45,6 +45,8 @@ type storedSecret struct {
 type secretsRead struct {
 	secrets map[routing.ObjectKey]compile.Secret
 	changed map[routing.ObjectKey]uint64
+	// uids are those of the Secrets.
+	uids map[routing.ObjectKey]types.UID
 	// failed are Secrets that exist but could not be read, and of which no earlier data is held.
 	failed map[routing.ObjectKey]error
 	// stale are Secrets of which the newest data could not be read; earlier data stands in.
@@ -76,6 +78,7 @@ func (s *secretStore) read(ctx context.Context, owner secretOwner, keys []routin
 	r := secretsRead{
 		secrets: make(map[routing.ObjectKey]compile.Secret, len(keys)),
 		changed: make(map[routing.ObjectKey]uint64, len(keys)),
+		uids:    make(map[routing.ObjectKey]types.UID, len(keys)),
 		failed:  map[routing.ObjectKey]error{},
 		stale:   map[routing.ObjectKey]error{},
 	}
@@ -121,6 +124,7 @@ func (s *secretStore) readOne(ctx context.Context, key routing.ObjectKey, r *sec
 func (r *secretsRead) take(key routing.ObjectKey, held storedSecret) {
 	r.secrets[key] = held.secret
 	r.changed[key] = held.changed
+	r.uids[key] = held.uid
 }
 
 // retain replaces what owner refers to and forgets Secrets that nobody refers to any more.

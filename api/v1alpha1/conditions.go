@@ -29,7 +29,7 @@ const (
 	ConditionRotationInProgress ConditionType = "RotationInProgress"
 
 	// ConditionDegraded says whether the credential works, but needs someone's attention before it stops; normally False.
-	// On JWTCredential. Reasons: ExpiringSoon, AsExpected.
+	// On JWTCredential. Reasons: ServingLastGood, ExpiringSoon, AsExpected.
 	ConditionDegraded ConditionType = "Degraded"
 
 	// ConditionSuspended says whether the consumer's tokens are refused because someone asked for it; normally False.
@@ -145,6 +145,10 @@ const (
 
 // Reasons of Degraded.
 const (
+	// ReasonServingLastGood (True): a Secret's value is empty or can't be read as a key; the keys that it held before verify
+	// for rotation.overlap still.
+	ReasonServingLastGood Reason = "ServingLastGood"
+
 	// ReasonExpiringSoon (True): within a week no key will verify tokens any more, or the credential ends.
 	ReasonExpiringSoon Reason = "ExpiringSoon"
 

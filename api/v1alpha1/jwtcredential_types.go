@@ -5,7 +5,8 @@ import (
 )
 
 // JWTCredential ties verification keys to a Consumer: a token that a Pipeline's lookup leads to this credential, and that
-// one of its keys verifies, is the Consumer's. The keys are in Secrets; replacing a Secret's value switches the key.
+// one of its keys verifies, is the Consumer's. The keys are in Secrets; replacing a Secret's value switches the key, and the
+// replaced one verifies for spec.rotation.overlap still.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -153,6 +154,10 @@ type JWTCredentialSpec struct {
 	// +optional
 	RemoteJWKS *RemoteJWKS `json:"remoteJWKS,omitempty"`
 
+	// rotation says what becomes of a key whose Secret gets another value. Absent: it verifies for another 24 hours.
+	// +optional
+	Rotation *Rotation `json:"rotation,omitempty"`
+
 	// revocation refuses tokens that were issued already: by their age, their IDs or their keys. It takes effect at once
 	// on every replica; the tokens are refused token_revoked. Absent: none are.
 	// +optional
@@ -166,6 +171,28 @@ type JWTCredentialSpec struct {
 	// suspend refuses the tokens of this credential, at once. Defaults to false.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
+}
+
+// Rotation says what becomes of the keys that Secrets held before. It is for single keys: PEM, X.509, JWK and octets. A JSON
+// Web Key Set is taken at its word: a key that is taken out of it stops verifying, since its owner can keep both in it.
+type Rotation struct {
+	// overlap is how long a key goes on verifying after its Secret got another value, on every replica and across restarts.
+	// Lowering it acts on keys that are retained already; raising it doesn't. With 0s a replaced key stops at once. It also
+	// bounds how long the last good keys serve while the value is empty or can't be read as a key. A deleted Secret, or a
+	// deleted entry of one, is a revocation whatever the overlap. From 0s to 8760h, written as in Go, such as 36h or 90m.
+	// Defaults to 24h.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') && duration(self) <= duration('8760h')",message="overlap must be a duration from 0s to 8760h (one year), such as 24h"
+	Overlap *metav1.Duration `json:"overlap,omitempty"`
+
+	// maxRetainedKeys is how many replaced keys of one item of keys are retained at most: the latest. From 1 to 4.
+	// Defaults to 2.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4
+	MaxRetainedKeys *int32 `json:"maxRetainedKeys,omitempty"`
 }
 
 // Revocation names tokens that are no longer good although their signatures verify. At least one field is set.
@@ -258,8 +285,8 @@ type CredentialKey struct {
 	KID string `json:"kid,omitempty"`
 
 	// secretKeyRef names the Secret and its entry that hold the key. The Secret may be of any type; of a
-	// kubernetes.io/tls Secret use tls.crt, its private key is not needed. A new value switches the key at once; a
-	// deleted Secret or entry takes the key away.
+	// kubernetes.io/tls Secret use tls.crt, its private key is not needed. A new value switches the key, see
+	// spec.rotation; a deleted Secret or entry takes the key away, at once.
 	// +required
 	SecretKeyRef SecretKeyReference `json:"secretKeyRef"`
 
@@ -285,7 +312,7 @@ type CredentialKey struct {
 
 // KeyPhase says where in its life a key is.
 //
-// +kubebuilder:validation:Enum=Pending;Active;Retiring;Expired;Revoked;Invalid
+// +kubebuilder:validation:Enum=Pending;Active;Retiring;Retained;Expired;Revoked;Invalid
 type KeyPhase string
 
 const (
@@ -297,6 +324,9 @@ const (
 
 	// KeyPhaseRetiring is a key with state Retiring: it verifies tokens, none should be signed with it.
 	KeyPhaseRetiring KeyPhase = "Retiring"
+
+	// KeyPhaseRetained is a key whose Secret has another value now: it verifies tokens until retainUntil.
+	KeyPhaseRetained KeyPhase = "Retained"
 
 	// KeyPhaseExpired is a key past its notAfter, or any key past the credential's expirationTime: it verifies nothing.
 	KeyPhaseExpired KeyPhase = "Expired"
@@ -342,7 +372,7 @@ type KeyStatus struct {
 	// +kubebuilder:validation:MaxLength=520
 	Source string `json:"source,omitempty"`
 
-	// phase says where in its life the key is: Pending, Active, Retiring, Expired, Revoked or Invalid.
+	// phase says where in its life the key is: Pending, Active, Retiring, Retained, Expired, Revoked or Invalid.
 	// +required
 	Phase KeyPhase `json:"phase,omitempty"`
 
@@ -350,6 +380,10 @@ type KeyStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
+
+	// retainUntil is when a Retained key stops verifying.
+	// +optional
+	RetainUntil *metav1.Time `json:"retainUntil,omitempty"`
 
 	// firstSeenTime is when the controller first reported the key.
 	// +required

@@ -16,6 +16,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/ostiary/ostiary/config/crd"
@@ -165,8 +166,12 @@ func testCRDs(t *testing.T, helm string) {
 		t.Fatal(err)
 	}
 	for _, c := range crds {
-		spec, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&c.Spec)
+		data, err := utiljson.Marshal(c.Spec)
 		if err != nil {
+			t.Fatal(err)
+		}
+		var spec map[string]any
+		if err := utiljson.Unmarshal(data, &spec); err != nil { // whole numbers are int64, as in what is rendered
 			t.Fatal(err)
 		}
 		want[c.Name] = spec

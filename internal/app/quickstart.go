@@ -160,7 +160,7 @@ Ostiary serves the objects in %[1]s/ on %[2]s. Try, in another terminal:
   curl -i %[2]s/public
 
 Edit the files while this runs. A second key:
-  bin/ostiary keygen --secret acme-jwt --private-key %[1]s/acme.key > %[1]s/secret.yaml    # the old token is refused now
+  bin/ostiary keygen --secret acme-jwt --private-key %[1]s/acme.key > %[1]s/secret.yaml    # the old token is good for a day still
   bin/ostiary mint --private-key %[1]s/acme.key --claim sub=acme --claim aud=orders-api
 
 Ctrl-C ends it.

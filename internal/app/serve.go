@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ostiary/ostiary/internal/filesource"
+	"github.com/ostiary/ostiary/internal/rotation"
 	"github.com/ostiary/ostiary/proxy/upstream"
 )
 
@@ -64,6 +65,7 @@ func serveManifests(ctx context.Context, options manifestOptions, serving serveO
 	follower := &follower{
 		files:   files,
 		applier: filesource.NewApplier(plane.publisher),
+		history: rotation.NewHistory(),
 		streams: s,
 		log:     log,
 		live:    started.tableLive,
@@ -80,6 +82,7 @@ func serveManifests(ctx context.Context, options manifestOptions, serving serveO
 type follower struct {
 	files   *filesource.Source
 	applier *filesource.Applier
+	history *rotation.History
 	streams streams
 	log     *slog.Logger
 	live    func()
@@ -98,7 +101,7 @@ func (f *follower) reload() {
 		f.log.Error("read the manifests; what is live stays", "error", err)
 		return
 	}
-	outcome := filesource.Check(world)
+	outcome := filesource.Follow(world, f.history, began)
 	if !f.started && slices.ContainsFunc(findings, opensWithout) {
 		f.printed = printChanges(f.streams.out, f.printed, findings, nil)
 		f.log.Error("nothing is served until no Pipeline, IngressClass or unreadable document is refused")

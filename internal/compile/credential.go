@@ -28,6 +28,8 @@ type CredentialInput struct {
 	// Salt goes into the fingerprints of shared secrets: a random value of the installation, or of the process. Without
 	// one, shared secrets have no fingerprint to be reported or revoked by.
 	Salt []byte
+	// Retained are keys that spec.keys held before, each with its end.
+	Retained []RetainedKey
 	// SameKeyID are the JWTCredentials of the namespace with the same KeyID, with or without this one, in any order: the
 	// oldest of all wins, and winner and loser both say so.
 	SameKeyID []*v1alpha1.JWTCredential
@@ -49,7 +51,7 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 	d.check()
 	d.checkKeyID(in.SameKeyID)
 	consumer := d.resolveConsumer(&in)
-	found := d.resolveKeys(in.Secrets)
+	found := d.resolveKeys(in.Secrets, in.Retained)
 	revocation := newRevocation(&c.Spec, found)
 	keys := usableKeys(found)
 	remote := d.resolveRemote(in.Secrets)
@@ -127,6 +129,7 @@ func (d *credentialDraft) check() {
 	if len(spec.Keys) == 0 && spec.RemoteJWKS == nil {
 		d.invalid.invalid("spec.keys: state at least one, or set spec.remoteJWKS")
 	}
+	d.checkRotation()
 	if end := spec.ExpirationTime; end != nil {
 		d.notes = append(d.notes, "spec.expirationTime: its tokens are refused credential_suspended from "+describeTime(end)+" on")
 	}
@@ -188,13 +191,14 @@ type foundKey struct {
 	keyring.Key
 
 	// source is the index in spec.keys.
-	source  int
-	revoked bool
+	source   int
+	revoked  bool
+	retained bool
 }
 
 // resolveKeys reads the keys, each by itself, in the order of spec.keys. The same key under the same name and with the
 // same bounds counts once.
-func (d *credentialDraft) resolveKeys(secrets map[routing.ObjectKey]Secret) []foundKey {
+func (d *credentialDraft) resolveKeys(secrets map[routing.ObjectKey]Secret, retained []RetainedKey) []foundKey {
 	var found []foundKey
 	for i := range d.object.Spec.Keys {
 		source := &d.object.Spec.Keys[i]
@@ -210,6 +214,7 @@ func (d *credentialDraft) resolveKeys(secrets map[routing.ObjectKey]Secret) []fo
 			}
 		}
 	}
+	found = d.retain(found, secrets, retained)
 	d.revoke(found)
 	return found
 }
@@ -239,13 +244,7 @@ func (d *credentialDraft) resolveKey(i int, state v1alpha1.KeyState, secrets map
 	source := &d.object.Spec.Keys[i]
 	field := fmt.Sprintf("spec.keys[%d]", i)
 	known := len(d.invalid)
-	keyFormat := choose(&d.invalid, field+".format", source.Format,
-		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatAuto, jose.FormatAuto},
-		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatJWKS, jose.FormatJWKS},
-		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatJWK, jose.FormatJWK},
-		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatPEM, jose.FormatPEM},
-		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatOctets, jose.FormatOctets},
-	)
+	keyFormat := chooseFormat(&d.invalid, field, source)
 	ref := &source.SecretKeyRef
 	data, problem := d.secretEntry(field, ref, secrets)
 	if problem != nil {
@@ -272,6 +271,16 @@ func (d *credentialDraft) resolveKey(i int, state v1alpha1.KeyState, secrets map
 		d.keyNotes = append(d.keyNotes, format("%s: %s", at, note))
 	}
 	return keys
+}
+
+func chooseFormat(p *problems, field string, source *v1alpha1.CredentialKey) jose.Format {
+	return choose(p, field+".format", source.Format,
+		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatAuto, jose.FormatAuto},
+		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatJWKS, jose.FormatJWKS},
+		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatJWK, jose.FormatJWK},
+		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatPEM, jose.FormatPEM},
+		choice[v1alpha1.KeyFormat, jose.Format]{v1alpha1.KeyFormatOctets, jose.FormatOctets},
+	)
 }
 
 // secretEntry finds what a reference leads to.

@@ -23,6 +23,7 @@ func (d *credentialDraft) keyReports(found []foundKey) []KeyReport {
 		report := d.keyReport(key.source)
 		report.Thumbprint, report.KID = key.Fingerprint(d.salt), key.KID()
 		report.NotBefore, report.NotAfter = key.NotBefore, key.NotAfter
+		report.Retained = key.retained
 		if key.revoked {
 			report.State = v1alpha1.KeyStateRevoked
 		}

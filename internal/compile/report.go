@@ -47,6 +47,8 @@ type KeyReport struct {
 	State v1alpha1.KeyState
 	// NotBefore and NotAfter bound the time in which it verifies; zero: no bound.
 	NotBefore, NotAfter time.Time
+	// Retained is a key that the Secret held before.
+	Retained bool
 	// Unusable says why the value is no key; empty where it is one.
 	Unusable string
 }

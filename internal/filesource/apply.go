@@ -8,11 +8,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
+	"github.com/ostiary/ostiary/internal/rotation"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -37,12 +39,36 @@ type Outcome struct {
 }
 
 // Check compiles everything. It changes nothing and is deterministic.
-func Check(w *World) Outcome {
+func Check(w *World) Outcome { return compileAll(w, w.Credentials()) }
+
+// Follow is Check for whoever follows the files: a key that is not where it was at the Follow before with the same history
+// is retained as its credential says. now is the wall clock's time.
+func Follow(w *World, history *rotation.History, now time.Time) Outcome {
+	inputs := w.Credentials()
+	known := make(map[routing.ObjectKey]bool, len(inputs))
+	for i := range inputs {
+		c := inputs[i].Credential
+		known[keyOf(c)] = true
+		inputs[i].Retained = rotation.Retained(history.Observe(rotation.Observation{
+			Credential: keyOf(c), UID: string(c.UID),
+			Sources: rotation.Sources(compile.KeySources(c, inputs[i].Secrets), func(string) string { return "" }),
+			Limits:  rotation.Limits{Overlap: compile.Overlap(c), Retained: compile.MaxRetainedKeys(c)},
+		}, now))
+	}
+	for _, key := range history.Credentials() {
+		if !known[key] {
+			history.Forget(key)
+		}
+	}
+	return compileAll(w, inputs)
+}
+
+func compileAll(w *World, credentials []compile.CredentialInput) Outcome {
 	o := Outcome{Endpoints: w.Endpoints(), Credentials: map[routing.ObjectKey]compile.Verdict{}}
 	snapshot := w.Snapshot()
 	o.Config, o.Report = compile.Compile(snapshot)
 	o.Identities = compile.Identities(snapshot)
-	for _, input := range w.Credentials() {
+	for _, input := range credentials {
 		entry, verdict := compile.Credential(input)
 		if entry != nil {
 			o.Entries = append(o.Entries, entry)

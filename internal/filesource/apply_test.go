@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ostiary/ostiary/internal/rotation"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -200,6 +202,50 @@ func TestApply(t *testing.T) {
 		}
 		if diff := cmp.Diff(step.want, r.told); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
+// TestFollowRetainsReplacedKeys follows a Secret through the life of a key.
+func TestFollowRetainsReplacedKeys(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	another := strings.Replace(secretYAML, "Zk3v", "Ab9z", 1)
+	cutting := strings.Replace(credentialYAML, "spec:\n", "spec:\n  rotation: {overlap: 0s}\n", 1)
+	history := rotation.NewHistory()
+	for _, step := range []struct {
+		name      string
+		manifests []string
+		after     time.Duration
+		ends      []time.Duration // of the credential's keys; 0: never
+	}{
+		{"at first", []string{consumerYAML, credentialYAML, secretYAML}, 0, []time.Duration{0}},
+		{"replaced", []string{consumerYAML, credentialYAML, another}, time.Hour, []time.Duration{0, 25 * time.Hour}},
+		{"later", []string{consumerYAML, credentialYAML, another}, 2 * time.Hour, []time.Duration{0, 25 * time.Hour}},
+		{"without overlap", []string{consumerYAML, cutting, another}, 3 * time.Hour, []time.Duration{0}},
+		{"with overlap again", []string{consumerYAML, credentialYAML, another}, 4 * time.Hour, []time.Duration{0}},
+		{"replaced again", []string{consumerYAML, credentialYAML, secretYAML}, 5 * time.Hour, []time.Duration{0, 29 * time.Hour}},
+		{"without the Secret", []string{consumerYAML, credentialYAML}, 6 * time.Hour, []time.Duration{}},
+		{"with the Secret again", []string{consumerYAML, credentialYAML, another}, 7 * time.Hour, []time.Duration{0}},
+		{"without the credential", []string{consumerYAML, secretYAML}, 8 * time.Hour, nil},
+		{"with the credential again", []string{consumerYAML, credentialYAML, secretYAML}, 9 * time.Hour, []time.Duration{0}},
+	} {
+		world, findings, err := Load([]string{"-"}, strings.NewReader(strings.Join(step.manifests, "---\n")))
+		if err != nil || len(findings) > 0 {
+			t.Fatal(err, findings)
+		}
+		var ends []time.Duration
+		for _, entry := range Follow(world, history, start.Add(step.after)).Entries {
+			ends = []time.Duration{}
+			for _, key := range entry.Keys {
+				end := time.Duration(0)
+				if !key.NotAfter.IsZero() {
+					end = key.NotAfter.Sub(start)
+				}
+				ends = append(ends, end)
+			}
+		}
+		if diff := cmp.Diff(step.ends, ends); diff != "" {
+			t.Errorf("%s: ends of keys (-want +got):\n%s", step.name, diff)
 		}
 	}
 }

@@ -68,6 +68,20 @@ func elementsOf(text []byte) ([]strictjson.Value, *Problem) {
 	return elements, nil
 }
 
+// IsSet reports whether data is a JWK Set where that format may be one: an object with an array of keys, good or bad, or none.
+func IsSet(data []byte, format Format) bool {
+	if format != FormatAuto && format != FormatJWKS {
+		return false
+	}
+	object, err := strictjson.Parse(trim(data))
+	if err != nil || len(data) > maxBytes {
+		return false
+	}
+	list, _ := object.Get("keys")
+	_, ok := list.Elements()
+	return ok
+}
+
 // keySet judges the keys of a JWK Set, first each alone and then beside each other.
 type keySet struct {
 	*reader

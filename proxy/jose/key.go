@@ -171,6 +171,21 @@ func (k Key) SameMaterial(other Key) bool {
 	return a.thumbprint != "" && a.thumbprint == b.thumbprint
 }
 
+// Export writes the key as a JWK (RFC 7517 section 4) with its name, if it has one: what Parse makes the same key of, with
+// FormatJWK and the same algorithms. It is deterministic. An HMAC secret is in it: it is for storage that may hold the
+// Secret that the key came from.
+func (k Key) Export() ([]byte, error) {
+	m := k.known()
+	if m.public == nil {
+		return nil, errors.New("export a key: it is none")
+	}
+	data, err := (&josev4.JSONWebKey{Key: m.public, KeyID: m.kid}).MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("export a key: %w", err)
+	}
+	return data, nil
+}
+
 const redacted = "[redacted]"
 
 // String implements fmt.Stringer and tells nothing.

@@ -137,6 +137,52 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+func TestExportIsReadAsTheSameKey(t *testing.T) {
+	for _, a := range everyAlgorithm() {
+		for _, kid := range []string{"", "2026 \"quoted\""} {
+			_, held := pair(t, a)
+			key := mustParse(t, held, Options{KID: kid, Algorithms: []Algorithm{a}})
+			data, err := key.Export()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := mustParse(t, string(data), Options{Format: FormatJWK, Algorithms: []Algorithm{a}})
+			if !again.Equal(*key) {
+				t.Errorf("%s: kid %q became %q, or another key", a, key.KID(), again.KID())
+			}
+			if twice, err := again.Export(); err != nil || !bytes.Equal(twice, data) {
+				t.Errorf("%s: exported twice it differs: %v", a, err)
+			}
+		}
+	}
+	if data, err := (Key{}).Export(); err == nil {
+		t.Errorf("no key was exported as %d bytes", len(data))
+	}
+}
+
+func TestIsSet(t *testing.T) {
+	for name, tc := range map[string]struct {
+		data   string
+		format Format
+		want   bool
+	}{
+		"a set":                     {` {"keys":[{"kty":"oct"}]}`, FormatAuto, true},
+		"a set that is said to be":  {`{"keys":[1]}`, FormatJWKS, true},
+		"an empty set":              {`{"keys":[]}`, FormatAuto, true},
+		"keys that are no list":     {`{"keys":{}}`, FormatJWKS, false},
+		"a key":                     {`{"kty":"oct"}`, FormatAuto, false},
+		"a set where a key must be": {`{"keys":[]}`, FormatJWK, false},
+		"half a set":                {`{"keys":[`, FormatJWKS, false},
+		"keys twice":                {`{"keys":[],"keys":[]}`, FormatJWKS, false},
+		"nothing":                   {``, FormatJWKS, false},
+		"octets":                    {`{"keys":[]}`, FormatOctets, false},
+	} {
+		if got := IsSet([]byte(tc.data), tc.format); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+}
+
 func TestPSSWithAnotherSaltLengthIsRefused(t *testing.T) {
 	k := keysOf(t)
 	key := mustParse(t, spki(t, k.rsa.Public()), algorithms(PS256))

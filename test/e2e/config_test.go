@@ -89,7 +89,7 @@ spec:
 
 func testSecretUpdate(f fixture) {
 	old, next := newKey(f.T, "ES256"), newKey(f.T, "ES256")
-	f.apply(join(old.secret("acme-jwt"), consumer("acme", "ES256"), protected("orders", "/orders")))
+	f.apply(join(old.secret("acme-jwt"), cutting(consumer("acme", "ES256")), protected("orders", "/orders")))
 	f.waitFor("Programmed", "pipelines.ostiary.dev/orders")
 	f.waitFor("Programmed", "jwtcredentials.ostiary.dev/acme")
 	oldToken, nextToken := old.token(f.T, nil), next.token(f.T, nil)
@@ -138,7 +138,7 @@ func testMistakes(f fixture) {
 	f.apply(join(
 		key.secret("good-jwt"), consumer("good", "ES256"), protected("good", "/good"),
 		key.secret("deleted-jwt"), consumer("deleted", "ES256"),
-		key.secret("broken-jwt"), consumer("broken", "ES256"),
+		key.secret("broken-jwt"), cutting(consumer("broken", "ES256")),
 		key.secret("twin-jwt"), consumer("twin", "ES256"),
 	))
 	f.waitFor("Programmed", "pipelines.ostiary.dev/good")

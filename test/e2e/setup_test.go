@@ -57,6 +57,7 @@ func TestEndToEnd(t *testing.T) {
 	})
 	// These disturb the installation, so they come after the others, one by one.
 	t.Run("replicas are replaced without a failed request", func(t *testing.T) { testRollout(newFixture(t, cluster)) })
+	t.Run("keys rotate under load without a good token refused", func(t *testing.T) { testRotations(newFixture(t, cluster)) })
 	t.Run("status goes on when the leader goes", func(t *testing.T) { testLeader(newFixture(t, cluster)) })
 }
 

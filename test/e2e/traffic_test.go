@@ -143,6 +143,11 @@ spec:
 `, name, algorithm)
 }
 
+// cutting makes a replaced key of a consumer stop at once.
+func cutting(consumer string) string {
+	return strings.Replace(consumer, "  keys:", "  rotation: {overlap: 0s}\n  keys:", 1)
+}
+
 // protected is a Pipeline that wants a token for the paths below a prefix.
 func protected(name, prefix string) string {
 	return fmt.Sprintf(`
