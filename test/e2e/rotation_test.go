@@ -179,9 +179,11 @@ func (f fixture) restartControllers() {
 
 // tokenLoad sends requests with the latest tokens that it was given, by turns, through the load balancer.
 type tokenLoad struct {
-	f      fixture
-	path   string
-	tokens atomic.Pointer[[]string]
+	f    fixture
+	path string
+
+	mu     sync.RWMutex // held for reading by each request, so that none is under way with tokens that were replaced
+	tokens []string
 
 	cancel        context.CancelFunc
 	workers       sync.WaitGroup
@@ -195,17 +197,24 @@ func (f fixture) newTokenLoad(path string) *tokenLoad {
 		l.workers.Go(func() {
 			client := f.newClient(f.cluster.address)
 			for i := 0; ctx.Err() == nil; i++ {
-				if tokens := l.tokens.Load(); tokens != nil {
-					l.one(ctx, client, (*tokens)[i%len(*tokens)])
+				l.mu.RLock()
+				if len(l.tokens) > 0 {
+					l.one(ctx, client, l.tokens[i%len(l.tokens)])
 				}
+				l.mu.RUnlock()
 			}
 		})
 	}
 	return l
 }
 
-// send replaces the tokens.
-func (l *tokenLoad) send(tokens ...string) { l.tokens.Store(&tokens) }
+// send replaces the tokens. It returns when no request with the former ones is under way: a request that is stalled for the
+// time of several rotations would come with a token of a key that is no longer retained.
+func (l *tokenLoad) send(tokens ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tokens = tokens
+}
 
 func (l *tokenLoad) one(ctx context.Context, client *http.Client, token string) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.f.host+l.path, http.NoBody)
