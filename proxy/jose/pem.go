@@ -31,7 +31,7 @@ func (r *reader) pem(text []byte) (*Key, *Problem) {
 		switch {
 		case blocks == maxPEMBlocks:
 			return nil, problemf(Unsupported, "more than %d PEM blocks", maxPEMBlocks)
-		case isPrivate(block) && (r.opts.Private != PrivateHalved || first != nil || block.Type == "ENCRYPTED PRIVATE KEY"):
+		case isPrivate(block) && (first != nil || !r.halves(block)):
 			return nil, problemf(Unsupported, "the PEM holds a private key: verifying needs the public key alone; "+
 				"store what `openssl pkey -pubout` writes, or refer to tls.crt of a kubernetes.io/tls Secret")
 		case len(block.Headers) > 0:
@@ -67,6 +67,11 @@ const privateNote = "the value holds a private key, of which only the public hal
 	"that nobody who can read the Secret can sign tokens"
 
 func isPrivate(block *pem.Block) bool { return strings.HasSuffix(block.Type, "PRIVATE KEY") }
+
+// halves reports whether the public half of a private key is to be used, and can be read.
+func (r *reader) halves(block *pem.Block) bool {
+	return r.opts.Private == PrivateHalved && block.Type != "ENCRYPTED PRIVATE KEY"
+}
 
 // publicHalf parses a private key and forgets all of it but its public half.
 func publicHalf(block *pem.Block) (any, *Problem) {

@@ -135,7 +135,11 @@ func check(cfg routing.JWT) error {
 	case cfg.TokenForwarding > routing.TokenPreserve:
 		return fmt.Errorf("token forwarding %d is not known", cfg.TokenForwarding)
 	}
-	for _, r := range cfg.Selector {
+	return checkSelector(cfg.Selector)
+}
+
+func checkSelector(selector []routing.LabelRequirement) error {
+	for _, r := range selector {
 		if r.Operator > routing.LabelDoesNotExist {
 			return fmt.Errorf("label operator %d of %q is not known", r.Operator, r.Key)
 		}
