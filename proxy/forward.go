@@ -213,6 +213,14 @@ func (b *clientBody) end() {
 	_ = b.control.SetReadDeadline(at)
 }
 
+// leave lets go of the connection: whoever still reads the body, which the upstream's transport may do after the handler
+// has returned, finds no deadline to set. On HTTP/2 there is no response left to set one on.
+func (b *clientBody) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+}
+
 // Close closes the client's body.
 func (b *clientBody) Close() error { return b.src.Close() }
 

@@ -197,6 +197,8 @@ func (x *exchange) closeUnlessRead() {
 // leaveBody bounds how long net/http waits for the rest of the body before it closes the connection.
 func (x *exchange) leaveBody() {
 	switch {
+	case x.body != nil && (x.r.ProtoMajor != 1 || x.tunnel):
+		x.body.leave()
 	case x.r.ProtoMajor != 1 || x.r.ContentLength == 0 || x.tunnel:
 	case x.head.whole && x.body == nil:
 	case x.body != nil:

@@ -365,3 +365,40 @@ func TestNoTunnel(t *testing.T) {
 		})
 	}
 }
+
+// TestResponseBeforeTheBody: an upstream may answer while the client still sends. What reads the body then outlives the
+// handler, and must not touch what belongs to it: on HTTP/2 that was the end of the whole process.
+func TestResponseBeforeTheBody(t *testing.T) {
+	combinations(t, func(t *testing.T, front string, back routing.UpstreamProtocol) {
+		if front != "h2c" {
+			t.Skip("net/http's client for HTTP/1.1 sends its body to the end first")
+		}
+		b, _ := public(t, back, func(w http.ResponseWriter, _ *http.Request) {
+			control := http.NewResponseController(w)
+			_ = control.EnableFullDuplex() // HTTP/2 always is
+			w.WriteHeader(http.StatusAccepted)
+			_ = control.Flush()
+		})
+		client := b.client(t, front)
+		for range 20 {
+			body, feed := io.Pipe()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			fed := make(chan struct{})
+			go func() {
+				defer close(fed)
+				_, _ = feed.Write([]byte("the first part")) // fails where the response ended it
+			}()
+			resp, err := client.Do(request(t, "POST", "http://app.test/", body).WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.StatusCode != http.StatusAccepted {
+				t.Errorf("status %d, want 202", resp.StatusCode)
+			}
+			_ = resp.Body.Close()
+			_ = feed.Close()
+			<-fed
+			cancel()
+		}
+	})
+}
