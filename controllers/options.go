@@ -135,7 +135,8 @@ func (o Options) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (o Options) compileOptions() compile.Options {
+// CompileOptions are what the options say of compiling.
+func (o Options) CompileOptions() compile.Options {
 	c := compile.Options{
 		Classes:        compile.ClassesOfController,
 		ControllerName: o.ControllerName,

@@ -65,8 +65,8 @@ func TestFlagsSetOptions(t *testing.T) {
 	if diff := cmp.Diff(want, o); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
 	}
-	if got := o.compileOptions(); got.HostOwnership != compile.HostOwnershipShared || got.Classes != compile.ClassesOfController || got.Loopback != compile.LoopbackRefused {
-		t.Errorf("compileOptions() = %+v", got)
+	if got := o.CompileOptions(); got.HostOwnership != compile.HostOwnershipShared || got.Classes != compile.ClassesOfController || got.Loopback != compile.LoopbackRefused {
+		t.Errorf("CompileOptions() = %+v", got)
 	}
 	if err := flags.Parse([]string{"--host-ownership=shared"}); err == nil || !strings.Contains(err.Error(), "write Namespace or Shared") {
 		t.Errorf("an unknown word gives %v", err)

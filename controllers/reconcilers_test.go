@@ -75,7 +75,7 @@ func newShell(t *testing.T, objects ...client.Object) *shell {
 	secrets, everywhere := newSecretStore(reader, data, nil), &scope{}
 	options := validOptions()
 	s.compile = &compileReconciler{
-		snapshots: &snapshotter{options: options.compileOptions(), reader: reader, scope: everywhere, secrets: secrets, grants: noGrants{}},
+		snapshots: &snapshotter{options: options.CompileOptions(), reader: reader, scope: everywhere, secrets: secrets, grants: noGrants{}},
 		publisher: s.publisher, progress: s.table, reports: s.reports, now: func() time.Time { return s.now },
 	}
 	started := newStartGate()

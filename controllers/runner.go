@@ -170,7 +170,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	endpoints := &endpointWatches{progress: r.endpoints}
 	errs := []error{
 		add(mgr, "compile", 1, &compileReconciler{
-			snapshots: &snapshotter{options: opts.compileOptions(), reader: mgr.GetCache(), scope: namespaces, secrets: secrets, grants: grants},
+			snapshots: &snapshotter{options: opts.CompileOptions(), reader: mgr.GetCache(), scope: namespaces, secrets: secrets, grants: grants},
 			publisher: r.publisher, progress: table, reports: all, now: now,
 		}, append(compiles.sources(mgr.GetCache()), compileTrigger.source())),
 		add(mgr, "credential", credentialWorkers, &credentialReconciler{

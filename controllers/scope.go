@@ -29,6 +29,15 @@ func newScope(opts Options, reader client.Reader) (*scope, error) {
 	return &scope{selector: selector, reader: reader}, nil
 }
 
+// Serves reports whether the objects of a namespace are served. reader is asked for the Namespace where its labels decide.
+func (o Options) Serves(ctx context.Context, reader client.Reader, namespace string) (bool, error) {
+	s, err := newScope(o, reader)
+	if err != nil {
+		return false, err
+	}
+	return s.includes(ctx, namespace)
+}
+
 // restricted reports whether namespaces are selected by their labels.
 func (s *scope) restricted() bool { return s.selector != nil }
 

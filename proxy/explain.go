@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -27,7 +28,8 @@ type Explanation struct {
 }
 
 // Explain decides about a request as the Handler would, by the same code, without sending it anywhere. The request must
-// have what net/http's server sets: RequestURI, Host, Header and, where it came by TLS, TLS with its ServerName.
+// have what net/http's server sets: RequestURI, Host, Header and, where it came by TLS, TLS with its ServerName. A body is
+// read where the token may be in it.
 func (p *Program) Explain(r *http.Request, now time.Time) *Explanation {
 	e := &Explanation{}
 	if r.TLS != nil {
@@ -37,7 +39,8 @@ func (p *Program) Explain(r *http.Request, now time.Time) *Explanation {
 		}
 		e.Trace.Add(trace.Pass, "TLS: a certificate for %q", r.TLS.ServerName)
 	}
-	var head requestHead
+	head := requestHead{control: http.NewResponseController(nil), budget: &bodyBudget{most: math.MaxInt64}}
+	defer head.releaseBody()
 	if refused := head.read(r); refused != nil {
 		e.Trace.Add(trace.Fail, "request: not one that is taken")
 		e.refuse(*refused)

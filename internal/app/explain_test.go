@@ -33,12 +33,17 @@ type explainCase struct {
 	secret string
 	// spoil changes the token after it was signed.
 	spoil func(string) string
-	want  int
+	// body makes the body that the token is sent in, instead of --token-in.
+	body func(token string) string
+	want int
 }
 
 func explainCases() map[string]explainCase {
 	const read = "GET http://api.example.com/orders/7"
+	const post, form = "POST http://forms.example.com/", "application/x-www-form-urlencoded"
 	good := map[string]any{}
+	inForm := func(token string) string { return "access_token=" + token }
+	inJSON := func(token string) string { return `{"auth":{"token":"` + token + `"}}` }
 	return map[string]explainCase{
 		"admitted":                    {request: read, claims: good},
 		"admitted-without-a-kid":      {request: read, claims: good, kid: "-"},
@@ -67,6 +72,12 @@ func explainCases() map[string]explainCase {
 		"token-in-a-cookie":           {request: "GET http://api.example.com/news", args: []string{"--token-in", "Cookie: session={}"}, claims: good},
 		"token-in-the-query":          {request: "GET http://api.example.com/news?a=1", args: []string{"--token-in", "?t={}"}, claims: good},
 		"token-where-none-is-taken":   {request: "GET http://api.example.com/news", claims: good},
+		"token-in-a-form":             {request: post, args: []string{"--header", "Content-Type: " + form}, claims: good, body: inForm},
+		"token-in-json":               {request: post, args: []string{"--header", "Content-Type: application/json"}, claims: good, body: inJSON},
+		"body-without-a-type":         {request: post, claims: good, body: inForm, want: exitRefused},
+		"tokens-in-a-form":            {request: post, args: []string{"--header", "Content-Type: " + form}, claims: good, body: func(token string) string { return inForm(token) + "&" + inForm(token) }, want: exitRefused},
+		"body-too-large":              {request: post, args: []string{"--header", "Content-Type: " + form}, claims: good, body: func(token string) string { return inForm(token) + strings.Repeat("&", 1024) }, want: exitRefused},
+		"no-token-in-a-body":          {request: post, args: []string{"--header", "Content-Type: " + form}, want: exitRefused},
 		"dry-run":                     {request: "GET http://api.example.com/trial", claims: map[string]any{"exp": 1}},
 	}
 }
@@ -117,11 +128,15 @@ func TestExplain(t *testing.T) {
 			var token string
 			if c.claims != nil {
 				token = explainToken(t, c)
+				flag, content := "--token-file", token+"\n"
+				if c.body != nil {
+					flag, content = "--body", c.body(token)
+				}
 				file := filepath.Join(t.TempDir(), "token")
-				if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				args = append(args, "--token-file", file)
+				args = append(args, flag, file)
 			}
 			got, code := output(t, append(args, c.args...)...)
 			if code != c.want {
@@ -168,7 +183,8 @@ func TestExplainGoldensAreCases(t *testing.T) {
 func TestExplainSaysWhatToWrite(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	empty := filepath.Join(t.TempDir(), "empty")
-	for path, content := range map[string]string{file: canary, empty: " \n"} {
+	large := filepath.Join(t.TempDir(), "large")
+	for path, content := range map[string]string{file: canary, empty: " \n", large: strings.Repeat(canary, 1<<20/len(canary)+1)} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -184,6 +200,11 @@ func TestExplainSaysWhatToWrite(t *testing.T) {
 		"a method that is none":     {[]string{"--request", "G(T http://a.test/"}, "no method"},
 		"a header without a colon":  {[]string{"--request", "http://a.test/", "--header", canary}, "--header"},
 		"no such token file":        {[]string{"--request", "http://a.test/", "--token-file", filepath.Join(t.TempDir(), "no")}, "read the token"},
+		"no such body":              {[]string{"--request", "http://a.test/", "--body", filepath.Join(t.TempDir(), "no")}, "read the body"},
+		"a body without an end":     {[]string{"--request", "http://a.test/", "--body", large}, "--body: is longer"},
+		"two from the input":        {[]string{"--request", "http://a.test/", "--body", "-", "--token-file", "-"}, "name a file"},
+		"a selector that is none":   {[]string{"--request", "http://a.test/", "--namespace-selector", "a in b"}, "--namespace-selector"},
+		"two ways to select":        {[]string{"--request", "http://a.test/", "--namespace-selector", "a=b", "--watch-namespaces", "c"}, "exclude each other"},
 		"an empty token":            {[]string{"--request", "http://a.test/", "--token-file", empty}, "no token in it"},
 		"a token nowhere":           {[]string{"--request", "http://a.test/", "--token-file", file, "--token-in", "Authorization"}, "--token-in"},
 		"a time that is none":       {[]string{"--request", "http://a.test/", "--at", "noon"}, "--at"},
@@ -194,7 +215,10 @@ func TestExplainSaysWhatToWrite(t *testing.T) {
 		"manifests that are absent": {[]string{"--request", "http://a.test/", "--manifests", "testdata/none"}, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if !slices.Contains(tc.args, "--manifests") && !slices.Contains(tc.args, "--kubeconfig") && !slices.Contains(tc.args, "--host-ownership") {
+			ofTheCluster := func(flag string) bool {
+				return slices.Contains([]string{"--manifests", "--kubeconfig", "--host-ownership", "--namespace-selector"}, flag)
+			}
+			if !slices.ContainsFunc(tc.args, ofTheCluster) {
 				tc.args = append(tc.args, "--manifests", explainManifests)
 			}
 			got, code := output(t, append([]string{"explain"}, tc.args...)...)

@@ -41,6 +41,15 @@ type Outcome struct {
 // Check compiles everything. It changes nothing and is deterministic.
 func Check(w *World) Outcome { return compileAll(w, w.Credentials()) }
 
+// CheckWith is Check with what complete adds to the input of each credential.
+func CheckWith(w *World, complete func(*compile.CredentialInput)) Outcome {
+	inputs := w.Credentials()
+	for i := range inputs {
+		complete(&inputs[i])
+	}
+	return compileAll(w, inputs)
+}
+
 // Follow is Check for whoever follows the files: a key that is not where it was at the Follow before with the same history
 // is retained as its credential says. now is the wall clock's time.
 func Follow(w *World, history *rotation.History, now time.Time) Outcome {

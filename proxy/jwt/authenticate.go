@@ -30,7 +30,7 @@ func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (
 
 func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
 	compact, refused := p.sources.find(h)
-	p.explainSources(t, refused)
+	p.explainSources(t, h, refused)
 	if refused != nil {
 		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
 			return Allowed{by: p, anonymous: true}, nil

@@ -16,6 +16,11 @@ import (
 
 func (s *sources) inBody() bool { return len(s.forms)+len(s.json) > 0 }
 
+// inBodyOf says whether a token may be in a body of that kind.
+func (s *sources) inBodyOf(kind bodyKind) bool {
+	return kind == formBody && len(s.forms) > 0 || kind == jsonBody && len(s.json) > 0
+}
+
 func (s *sources) addPointer(text string) error {
 	pointer, err := jsonpointer.Parse(text)
 	if err != nil {
@@ -31,7 +36,7 @@ func (s *sources) addPointer(text string) error {
 // place has a token, so that whoever sends a token elsewhere has no body read, and streams as ever.
 func (s *sources) findInBody(h head.Head, in *search) *Refused {
 	kind := kindOfBody(h)
-	if (kind != formBody || len(s.forms) == 0) && (kind != jsonBody || len(s.json) == 0) {
+	if !s.inBodyOf(kind) {
 		return nil
 	}
 	reader, ok := h.(head.Body)

@@ -22,9 +22,12 @@ func (p *Policy) Explain(ctx context.Context, h head.Head, now time.Time, t *tra
 }
 
 // explainSources tells where the token was looked for. A nil Trace costs nothing here and below.
-func (p *Policy) explainSources(t *trace.Trace, refused *Refused) {
+func (p *Policy) explainSources(t *trace.Trace, h head.Head, refused *Refused) {
 	if t == nil {
 		return
+	}
+	if refused != nil && refused.Reason == refusal.TokenMissing && p.sources.inBody() && !p.sources.inBodyOf(kindOfBody(h)) {
+		t.Add(trace.Note, "token: not looked for in a body, which must be of POST, PUT or PATCH, with the Content-Type of a form or of JSON, and not coded")
 	}
 	places := strings.Join(p.sources.places(), ", ")
 	switch {
@@ -34,8 +37,12 @@ func (p *Policy) explainSources(t *trace.Trace, refused *Refused) {
 		t.Add(trace.Pass, "token: none in %s; mode is Optional, the caller is anonymous", places)
 	case refused.Reason == refusal.TokenMissing:
 		t.Add(trace.Fail, "token: none in %s", places)
-	default:
+	case refused.Reason == refusal.TokenAmbiguous:
 		t.Add(trace.Fail, "token: more than one, looked for in %s", places)
+	case refused.Reason == refusal.BodyTooLarge:
+		t.Add(trace.Fail, "token: not looked for in the body, which is longer than maxBodyBytes (%d)", p.sources.maxBody)
+	default:
+		t.Add(trace.Fail, "token: the body, where it may be, can't be read")
 	}
 }
 
@@ -246,6 +253,12 @@ func (s *sources) places() []string {
 	}
 	for _, name := range s.queries {
 		places = append(places, "query parameter "+name)
+	}
+	for _, name := range s.forms {
+		places = append(places, "form body's "+name)
+	}
+	for _, pointer := range s.json {
+		places = append(places, "JSON body's "+pointer.String())
 	}
 	return places
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/trace"
@@ -72,5 +73,37 @@ func TestExplainTellsWhatToCorrect(t *testing.T) {
 				t.Errorf("%s\ndoes not tell %q", told.String(), tc.tells)
 			}
 		})
+	}
+}
+
+// TestExplainTellsOfBodies: why no token was found in a body is told, and nothing that is in it.
+func TestExplainTellsOfBodies(t *testing.T) {
+	w := newWorld(t)
+	token := mint(t, "RS256", w.newKey, nil, claims(nil))
+	p := w.policy(t, func(cfg *routing.JWT) { cfg.TokenSources, cfg.MaxBodyBytes = bodySources(), 4096 })
+	get := posted(typeForm, "access_token="+token)
+	get.method = "GET"
+	slow := posted(typeForm, "access_token="+token)
+	slow.err = head.ErrBodyTimeout
+	for name, tc := range map[string]struct {
+		head  *bodyHead
+		tells string
+	}{
+		"found":        {posted(typeForm, "access_token="+token), "one, looked for in Authorization: Bearer, query parameter access_token, form body's access_token, JSON body's /access_token"},
+		"another type": {posted("text/plain", "access_token="+token), "must be of POST, PUT or PATCH, with the Content-Type of a form or of JSON"},
+		"no method":    {get, "must be of POST, PUT or PATCH"},
+		"twice":        {posted(typeForm, "access_token="+token+"&access_token="+token), "more than one, looked for"},
+		"too long":     {posted(typeForm, "access_token="+token+repeat("&", 4096)), "longer than maxBodyBytes (4096)"},
+		"not read":     {slow, "can't be read"},
+	} {
+		var tr trace.Trace
+		p.Explain(t.Context(), tc.head, now(), &tr)
+		var told strings.Builder
+		if err := tr.Write(&told, "token"); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(told.String(), tc.tells) || strings.Contains(told.String(), token[:20]) {
+			t.Errorf("%s: %s\ndoes not tell %q, or tells the token", name, told.String(), tc.tells)
+		}
 	}
 }
