@@ -93,6 +93,9 @@ func TestSchemasAreBounded(t *testing.T) {
 					if s.MaxLength == nil && len(s.Enum) == 0 && s.Format != "date-time" {
 						t.Errorf("%s%s has no maxLength", c.Spec.Names.Kind, path)
 					}
+					if s.Format == "date-time" && s.Pattern == "" && hasPathPrefix(path, ".spec") {
+						t.Errorf("%s%s has no pattern: the format admits times that can't be read", c.Spec.Names.Kind, path)
+					}
 				case "array":
 					if s.MaxItems == nil {
 						t.Errorf("%s%s has no maxItems", c.Spec.Names.Kind, path)

@@ -166,6 +166,9 @@ type JWTCredentialSpec struct {
 	// expirationTime ends the credential: from then on its tokens are refused credential_suspended, whatever their own
 	// exp says. Absent: the credential has no end.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|(\+|-)([01][0-9]|2[0-3]):[0-5][0-9])$`
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
 
 	// suspend refuses the tokens of this credential, at once. Defaults to false.
@@ -202,6 +205,9 @@ type Revocation struct {
 	// issuedBefore refuses every token that was issued before that time, by its iat (RFC 7519 section 4.1.6), and every
 	// token without an iat.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|(\+|-)([01][0-9]|2[0-3]):[0-5][0-9])$`
 	IssuedBefore *metav1.Time `json:"issuedBefore,omitempty"`
 
 	// tokenIDs refuse the tokens that carry one of them as jti (RFC 7519 section 4.1.7). An ID can be taken out once its
@@ -297,11 +303,17 @@ type CredentialKey struct {
 	// notBefore is when the key begins to verify tokens, by the replicas' own clocks. Before that it is as if it weren't
 	// there, so that it can be put in place long before. Absent: at once.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|(\+|-)([01][0-9]|2[0-3]):[0-5][0-9])$`
 	NotBefore *metav1.Time `json:"notBefore,omitempty"`
 
 	// notAfter is when the key stops verifying tokens, by the replicas' own clocks; at that very moment it no longer does.
 	// Absent: never.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|(\+|-)([01][0-9]|2[0-3]):[0-5][0-9])$`
 	NotAfter *metav1.Time `json:"notAfter,omitempty"`
 
 	// state is what the key is for: Active, Retiring or Revoked. The tokens of a Revoked key are refused, at once, also
