@@ -177,11 +177,11 @@ func TestIssuers(t *testing.T) {
 		"the algorithm of another key":      {token: mint(t, "RS256", w.newKey, kid, from(testIssuer, nil)), want: refusal.AlgorithmNotAllowed},
 		"a public key as a shared secret":   {token: mint(t, "HS256", spki(t, w.ec.Public()), kid, from(testIssuer, nil)), want: refusal.AlgorithmNotAllowed},
 		// There is no second try: an issuer's name is judged by the issuer, whatever credential the token fits.
-		"a credential's key, an issuer's name": {token: mint(t, "RS256", w.old, nil, claims(map[string]any{"iss": buildIssuer})), want: refusal.AlgorithmNotAllowed},
-		"one issuer's key, another's name":     {token: mint(t, "ES256", w.ec, kid, from(buildIssuer, nil)), want: refusal.AlgorithmNotAllowed},
-		"an issuer's key, a credential's name": {token: ec(kid, claims(nil)), want: refusal.KeyUnknown},
-		"almost the issuer's name":             {token: ec(kid, from("https://idp.example.com", nil)), want: refusal.CredentialUnknown},
-		"the issuer's name in an array":        {token: ec(kid, claims(map[string]any{"iss": []string{testIssuer}})), want: refusal.KeyUnknown},
+		"Q28 a credential's key, an issuer's name": {token: mint(t, "RS256", w.old, nil, claims(map[string]any{"iss": buildIssuer})), want: refusal.AlgorithmNotAllowed},
+		"Q28 one issuer's key, another's name":     {token: mint(t, "ES256", w.ec, kid, from(buildIssuer, nil)), want: refusal.AlgorithmNotAllowed},
+		"Q28 an issuer's key, a credential's name": {token: ec(kid, claims(nil)), want: refusal.KeyUnknown},
+		"almost the issuer's name":                 {token: ec(kid, from("https://idp.example.com", nil)), want: refusal.CredentialUnknown},
+		"the issuer's name in an array":            {token: ec(kid, claims(map[string]any{"iss": []string{testIssuer}})), want: refusal.KeyUnknown},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
