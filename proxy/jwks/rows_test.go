@@ -87,10 +87,10 @@ func handshakeThatFails(t *testing.T) {
 func retriesBackOff(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fetched bool
-		want    []time.Duration
+		want    []int // seconds
 	}{
-		"never fetched":  {false, []time.Duration{1, 2, 4, 8, 16, 30, 30}},
-		"fetched before": {true, []time.Duration{30, 60, 120, 240, 300, 300}},
+		"never fetched":  {false, []int{1, 2, 4, 8, 16, 30, 30}},
+		"fetched before": {true, []int{30, 60, 120, 240, 300, 300}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -114,8 +114,8 @@ func retriesBackOff(t *testing.T) {
 					t.Fatalf("%d fetches in an hour", len(at))
 				}
 				exact := 0
-				for i, want := range tc.want {
-					want *= time.Second
+				for i, seconds := range tc.want {
+					want := time.Duration(seconds) * time.Second
 					got := at[i+1].Sub(at[i])
 					if got > want || got < want*9/10 {
 						t.Errorf("pause %d is %v, want %v or a tenth less", i, got, want)
