@@ -147,6 +147,7 @@ func (w *compileWatches) sources(c cache.Cache) []source.Source {
 		watch(c, &v1alpha1.Consumer{}, respecifiedCompiles[*v1alpha1.Consumer](w, resourceConsumers)),
 		watch(c, &networkingv1.IngressClass{}, compiles(w, resourceIngressClasses, func(context.Context, change[*networkingv1.IngressClass]) bool { return true })),
 		watch(c, &corev1.Service{}, compiles(w, resourceServices, w.serviceMatters)),
+		watch(c, &v1alpha1.JWTCredential{}, w.credentialChanged),
 		watch(c, secretMetadata(), compiles(w, resourceSecrets, w.secretMatters)),
 	}
 	if w.scope.restricted() {
@@ -183,6 +184,23 @@ func (w *compileWatches) serviceMatters(ctx context.Context, e change[*corev1.Se
 		return false
 	}
 	return w.referenced(ctx, &v1alpha1.ServiceEndpointList{}, client.MatchingFields{indexService: path(keyOf(e.object()))})
+}
+
+// credentialChanged asks for a compile where a Pipeline says that the credential is never asked, or did, or will. Nothing
+// waits for that: what is served doesn't depend on it.
+func (w *compileWatches) credentialChanged(ctx context.Context, e change[*v1alpha1.JWTCredential], q queue) {
+	if !e.respecified() && labels.Equals(e.old.Labels, e.new.Labels) {
+		return
+	}
+	matters := false
+	e.states(func(credential *v1alpha1.JWTCredential) {
+		for _, issuer := range []string{credential.Spec.Issuer, compile.KeyID(credential)} {
+			matters = matters || issuer != "" && w.referenced(ctx, &v1alpha1.PipelineList{}, client.MatchingFields{indexIssuer: issuer})
+		}
+	})
+	if matters {
+		q.AddAfter(compileRequest(), compileWindow)
+	}
 }
 
 // secretMatters reports whether a Pipeline or a ServiceEndpoint refers to a Secret.

@@ -21,6 +21,7 @@ const (
 	indexKeyID    = "ostiary.keyid"    // JWTCredential: its keyID
 	indexUsername = "ostiary.username" // Consumer: its username
 	indexOwner    = "ostiary.owner"    // Consumer: name of its owner
+	indexIssuer   = "ostiary.issuer"   // JWTCredential: its issuer; Pipeline: the issuers that judge tokens in credentials' stead
 )
 
 type fieldIndex struct {
@@ -45,6 +46,13 @@ func fieldIndexes() []fieldIndex {
 		{&v1alpha1.JWTCredential{}, indexSecret, indexBy(func(c *v1alpha1.JWTCredential) []string { return names(compile.CredentialSecrets(c)) })},
 		{&v1alpha1.JWTCredential{}, indexConsumer, indexBy(func(c *v1alpha1.JWTCredential) []string { return []string{compile.CredentialConsumer(c).Name} })},
 		{&v1alpha1.JWTCredential{}, indexKeyID, indexBy(func(c *v1alpha1.JWTCredential) []string { return []string{compile.KeyID(c)} })},
+		{&v1alpha1.JWTCredential{}, indexIssuer, indexBy(func(c *v1alpha1.JWTCredential) []string {
+			if c.Spec.Issuer == "" {
+				return nil
+			}
+			return []string{c.Spec.Issuer}
+		})},
+		{&v1alpha1.Pipeline{}, indexIssuer, indexBy(compile.PipelineIssuers)},
 		{&discoveryv1.EndpointSlice{}, indexService, indexBy(func(s *discoveryv1.EndpointSlice) []string { return []string{s.Labels[discoveryv1.LabelServiceName]} })},
 	}
 }

@@ -60,6 +60,9 @@ func (s *snapshotter) take(ctx context.Context) (worldView, error) {
 	if view.Consumers, err = filter(ctx, s.scope, pointers(consumers.Items)); err != nil {
 		return worldView{}, err
 	}
+	if view.Credentials, err = s.credentials(ctx, view.Pipelines); err != nil {
+		return worldView{}, err
+	}
 	view.IngressClasses = pointers(classes.Items)
 	if view.Grants, err = s.grants.list(ctx); err != nil {
 		return worldView{}, err
@@ -70,6 +73,26 @@ func (s *snapshotter) take(ctx context.Context) (worldView, error) {
 	view.secretsRead = s.secrets.read(ctx, secretOwner{}, view.secretKeys())
 	view.Secrets = view.secretsRead.secrets
 	return view, nil
+}
+
+// credentials returns those whose tokens, by their issuer or keyID, are judged by the issuers of a Pipeline.
+func (s *snapshotter) credentials(ctx context.Context, pipelines []*v1alpha1.Pipeline) ([]*v1alpha1.JWTCredential, error) {
+	var issuers []string
+	for _, pipeline := range pipelines {
+		issuers = append(issuers, compile.PipelineIssuers(pipeline)...)
+	}
+	slices.Sort(issuers)
+	var found []*v1alpha1.JWTCredential
+	for _, issuer := range slices.Compact(issuers) {
+		for _, index := range []string{indexIssuer, indexKeyID} {
+			var list v1alpha1.JWTCredentialList
+			if err := s.reader.List(ctx, &list, client.MatchingFields{index: issuer}, client.UnsafeDisableDeepCopy); err != nil {
+				return nil, fmt.Errorf("list JWTCredentials: %w", err)
+			}
+			found = append(found, slices.DeleteFunc(pointers(list.Items), isBeingDeleted)...)
+		}
+	}
+	return filter(ctx, s.scope, found)
 }
 
 // services returns the Services that endpoints refer to and that exist. One in a namespace that is not watched does not,

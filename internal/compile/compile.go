@@ -34,7 +34,9 @@ func Compile(s Snapshot) (routing.Config, Report) {
 	owners.noteCoveredHosts(drafts)
 	config := routing.Config{Certificates: newCertificates(drafts, owners, w.secrets), ReservedHeaders: reservedHeaders(drafts)}
 	noteTokenHeaders(drafts, config.ReservedHeaders)
+	credentials := newCredentialsByIssuer(s.Pipelines, s.Credentials)
 	for _, draft := range drafts {
+		draft.noteUnasked(credentials)
 		draft.linkUpstream(endpoints)
 		draft.linkCredentials(w.grants)
 		draft.linkIssuers(w.secrets, s.FetchProblems)

@@ -26,7 +26,6 @@ import (
 // fixture is everything that a case's in.yaml holds.
 type fixture struct {
 	compile.Snapshot
-	Credentials    []*v1alpha1.JWTCredential
 	EndpointSlices []*discoveryv1.EndpointSlice
 }
 

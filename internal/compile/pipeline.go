@@ -27,9 +27,9 @@ type pipelineDraft struct {
 	// unprotected are those of them without which the Pipeline's protection can't be built, so that it is Broken.
 	unprotected problems
 
-	// What Accepted's message tells: what other Pipelines have, what can never win, what deserves a warning, and what
-	// other Pipelines don't get.
-	lost, shadowed, notes, won []string
+	// What Accepted's message tells: what other Pipelines have, what can never win, which credentials are never asked, what
+	// deserves a warning, and what other Pipelines don't get.
+	lost, shadowed, unasked, notes, won []string
 	// resolvedNotes are what the message of ResolvedRefs tells.
 	resolvedNotes []string
 }
@@ -146,7 +146,7 @@ func (d *pipelineDraft) verdict() Verdict {
 }
 
 func (d *pipelineDraft) accepted() Condition {
-	tell := slices.Concat(sorted(d.lost), sorted(d.shadowed), d.notes, sorted(d.won))
+	tell := slices.Concat(sorted(d.lost), sorted(d.shadowed), d.unasked, d.notes, sorted(d.won))
 	if len(d.invalid) == 0 && !d.served() {
 		return Condition{
 			Type:    v1alpha1.ConditionAccepted,

@@ -19,6 +19,9 @@ type Snapshot struct {
 	Pipelines        []*v1alpha1.Pipeline
 	ServiceEndpoints []*v1alpha1.ServiceEndpoint
 	Consumers        []*v1alpha1.Consumer
+	// Credentials whose issuer or KeyID is among the Pipelines' PipelineIssuers; others make no difference. Their keys are
+	// Credential's business.
+	Credentials []*v1alpha1.JWTCredential
 	// Services that ServiceEndpoints refer to.
 	Services []*corev1.Service
 	// Secrets that Pipelines and ServiceEndpoints refer to (certificates and CAs), keyed by namespace and name.

@@ -132,6 +132,7 @@ func (w *World) Snapshot() compile.Snapshot {
 		Pipelines:        w.pipelines,
 		ServiceEndpoints: w.serviceEndpoints,
 		Consumers:        w.consumers,
+		Credentials:      w.credentials,
 		Services:         w.services,
 		IngressClasses:   w.classes,
 		Grants:           w.grants,
