@@ -137,7 +137,10 @@ func (r *credentialReconciler) remember(input *compile.CredentialInput, read sec
 
 // remoteState is what a verdict says of a remote key set.
 func remoteState(source routing.RemoteKeys, state jwks.State) *compile.RemoteState {
-	remote := &compile.RemoteState{Source: source, Keys: state.Keys, Problem: state.Problem}
+	remote := &compile.RemoteState{Source: source, Problem: state.Problem}
+	for _, key := range state.Known {
+		remote.Keys = append(remote.Keys, compile.RemoteKey{KID: key.KID(), Thumbprint: key.Thumbprint(), Algorithms: key.Algorithms()})
+	}
 	if !state.Fetched.IsZero() {
 		remote.Fetched = compile.FetchedOnce
 	}

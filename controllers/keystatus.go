@@ -167,7 +167,7 @@ func (v *keyView) in(phases ...v1alpha1.KeyPhase) []string {
 func (v *keyView) readiness() []compile.Condition {
 	conditions := slices.Clone(v.verdict.Conditions)
 	if len(v.verdict.Keys) == 0 || len(v.in(v1alpha1.KeyPhaseActive, v1alpha1.KeyPhaseRetiring, v1alpha1.KeyPhaseRetained)) > 0 {
-		return conditions // without any of its own, the keys are a remote set's, which have no phases
+		return conditions // a credential without any says why
 	}
 	for i, c := range conditions {
 		if c.Type == v1alpha1.ConditionKeysReady && c.Status == metav1.ConditionTrue {

@@ -6,13 +6,17 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	josev4 "github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/ostiary/ostiary/api/v1alpha1"
 	"github.com/ostiary/ostiary/internal/compile"
@@ -30,8 +34,11 @@ func TestRemoteKeysOfACredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var kid atomic.Value
+	kid.Store("a")
+	var clock atomic.Int64
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(josev4.JSONWebKeySet{Keys: []josev4.JSONWebKey{{Key: key.Public(), KeyID: "a"}}})
+		_ = json.NewEncoder(w).Encode(josev4.JSONWebKeySet{Keys: []josev4.JSONWebKey{{Key: key.Public(), KeyID: kid.Load().(string)}}})
 	}))
 	t.Cleanup(server.Close)
 	consumer, credential, secret := acme()
@@ -41,7 +48,7 @@ func TestRemoteKeysOfACredential(t *testing.T) {
 		URI: server.URL, CACertificateRef: &v1alpha1.SecretKeyReference{Name: secret.Name, Key: "ca.crt"},
 	}
 	s := newShell(t, consumer, credential, secret)
-	sets := jwks.NewRegistry(jwks.Options{Loopback: jwks.AddressesAllow})
+	sets := jwks.NewRegistry(jwks.Options{Loopback: jwks.AddressesAllow, Now: func() time.Time { return time.Unix(1_800_000_000, clock.Load()) }})
 	t.Cleanup(sets.Close)
 	fetched := make(chan []routing.ObjectKey, 8)
 	sets.Observe(func(source routing.RemoteKeys) { fetched <- sets.Holders(source) })
@@ -74,6 +81,32 @@ func TestRemoteKeysOfACredential(t *testing.T) {
 		return c.Type == v1alpha1.ConditionKeysReady && c.Reason == v1alpha1.ReasonKeysReady
 	}) {
 		t.Errorf("keys that have no phases are judged by them: %+v", conditions)
+	}
+
+	shown := func() []string {
+		told, _ := s.reports.get(objectRef{kindJWTCredential, credentialKey("acme")})
+		var lines []string
+		for _, k := range observeKeys(&v1alpha1.JWTCredentialStatus{}, told.verdict, s.now).keys {
+			lines = append(lines, fmt.Sprintf("%s %s %s %v", k.Name, k.KID, k.Phase, k.Algorithms))
+		}
+		return lines
+	}
+	if diff := cmp.Diff([]string{"remoteJWKS a Active [ES256]"}, shown()); diff != "" {
+		t.Errorf("status.keys (-want +got):\n%s", diff)
+	}
+
+	// The set gets another key: whoever asks for it has it fetched, and the status follows.
+	kid.Store("b")
+	clock.Add(int64(jwks.CoolDown))
+	if _, err := s.entry().Remote.Set.Key(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	<-fetched
+	if err := s.reconcileCredential(t); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"remoteJWKS b Active [ES256]"}, shown()); diff != "" {
+		t.Errorf("status.keys once the set is another (-want +got):\n%s", diff)
 	}
 
 	if err := s.cache.Delete(t.Context(), credential); err != nil {

@@ -149,8 +149,8 @@ type JWTCredentialSpec struct {
 	Keys []CredentialKey `json:"keys,omitempty"`
 
 	// remoteJWKS is where the consumer publishes its verification keys, instead of keys. While they can't be fetched, the
-	// last ones serve for 24 hours; then, and before the first time, the credential's tokens are answered 503. Such a
-	// credential is looked up by a claim alone, not by the header `kid`.
+	// last ones serve for 24 hours; then, and before the first time, the credential's tokens are answered 503. Where
+	// the lookup is by the header `kid`, credentials that have the key of that kid in keys come first.
 	// +optional
 	RemoteJWKS *RemoteJWKS `json:"remoteJWKS,omitempty"`
 
@@ -366,7 +366,7 @@ type KeyStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	KID string `json:"kid,omitempty"`
 
-	// name is that of the item of spec.keys that the key comes from. At most 63 characters.
+	// name is that of the item of spec.keys that the key comes from, or remoteJWKS. At most 63 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -378,7 +378,7 @@ type KeyStatus struct {
 	// +kubebuilder:validation:MaxItems=10
 	Algorithms []Algorithm `json:"algorithms,omitempty"`
 
-	// source is where the key was read: secret/NAME/ENTRY. At most 520 characters.
+	// source is where the key was read: secret/NAME/ENTRY, or remoteJWKS. At most 520 characters.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=520

@@ -56,11 +56,16 @@ func Credential(in CredentialInput) (*keyring.Entry, Verdict) {
 	keys := usableKeys(found)
 	remote := d.resolveRemote(in.Secrets)
 
+	reports, ready := d.keyReports(found), d.keysReady(keys)
+	if remote != nil {
+		fetched := d.remoteReports(remote, in.Remote)
+		reports, ready = append(reports, fetched...), remoteReady(remote, in.Remote, fetched)
+	}
 	v := Verdict{UID: c.UID, Generation: c.Generation, Serving: ServingAll, Conditions: []Condition{
 		acceptedCondition(d.invalid, "the JWTCredential is valid", d.notes),
-		d.ready(keys, remote, in.Remote),
+		ready,
 		resolvedCondition(d.unresolved, d.resolvedNotes),
-	}, Keys: d.keyReports(found), NotAfter: moment(c.Spec.ExpirationTime)}
+	}, Keys: reports, NotAfter: moment(c.Spec.ExpirationTime)}
 	if len(d.invalid) > 0 {
 		v.Serving = ServingNothing
 		return nil, v

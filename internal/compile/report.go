@@ -27,7 +27,8 @@ type Verdict struct {
 	Conditions []Condition
 	// Serving says what the proxy does with the object, the ground for Programmed.
 	Serving Serving
-	// Keys are those of a JWTCredential, in the order of spec.keys. Which of them verify is a question of time.
+	// Keys are those of a JWTCredential, in the order of spec.keys, or those that were fetched. Which of them verify is a
+	// question of time.
 	Keys []KeyReport
 	// NotAfter is when a JWTCredential ends; zero: never.
 	NotAfter time.Time
@@ -37,7 +38,7 @@ type Verdict struct {
 
 // KeyReport is one key of a JWTCredential, or a value that is none. It holds nothing secret.
 type KeyReport struct {
-	// Name of the item of spec.keys, and where its value is: secret/NAME/ENTRY.
+	// Name of the item of spec.keys, and where its value is: secret/NAME/ENTRY. Both are remoteJWKS where it was fetched.
 	Name, Source string
 	// Thumbprint tells keys apart (see jose.Key.Fingerprint); empty where there is no salt for it.
 	Thumbprint string

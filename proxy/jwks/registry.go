@@ -41,7 +41,7 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the metrics are registered; nil registers none.
 	Metrics prometheus.Registerer
-	// Changed is told of a set that was fetched for the first time, that began to fail, fails for another reason, became
+	// Changed is told of a set that was fetched for the first time or with other keys than before, that began to fail, fails for another reason, became
 	// too old or works again. It is called by the set's goroutine and must not block. Nil tells nobody.
 	Changed func(source routing.RemoteKeys)
 	// Now is the clock of ages. The default is time.Now.

@@ -79,6 +79,16 @@ func TestChangesAreTold(t *testing.T) {
 		if len(told) != 0 {
 			t.Error("a refresh was told as a change")
 		}
+		p.rotate(t, "a", "b")
+		pass(2 * RefreshDefault)
+		if len(told) != 1 {
+			t.Errorf("other keys were told %d times, want once", len(told))
+		} else {
+			<-told
+		}
+		if set, _ := r.Lookup(p.direct()); !set.Has("b") || set.Has("c") || p.fetches.Load() > 10 {
+			t.Errorf("the set has b: %t, c: %t, after %d fetches", set.Has("b"), set.Has("c"), p.fetches.Load())
+		}
 		p.handle(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 		pass(3 * RefreshDefault)
 		if len(told) != 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,13 @@ type keys struct {
 	all     []*jose.Key
 	byKID   map[string]*jose.Key
 	fetched time.Time
+}
+
+// same reports whether both have the same keys, in any order.
+func (k *keys) same(other *keys) bool {
+	return k == other || len(k.all) == len(other.all) && !slices.ContainsFunc(k.all, func(key *jose.Key) bool {
+		return !slices.ContainsFunc(other.all, func(o *jose.Key) bool { return o.Equal(*key) })
+	})
 }
 
 // flight is one fetch, which any number of requests wait for.
@@ -105,6 +113,12 @@ func (s *Set) Key(ctx context.Context, kid string) (*jose.Key, error) {
 	}
 	s.lack(kid)
 	return nil, ErrKeyUnknown
+}
+
+// Has reports whether the set has a key of that kid now. It causes no fetch and waits for none.
+func (s *Set) Has(kid string) bool {
+	k := s.fresh(s.opts.Now())
+	return k != nil && k.byKID[kid] != nil
 }
 
 // Keys returns all keys, for tokens that name none. It causes no fetch, and waits only where the set was never fetched.
@@ -246,11 +260,13 @@ func (s *Set) fly(ctx context.Context) time.Duration {
 		return 0
 	}
 	s.mu.Lock()
-	before := s.failure
+	before, earlier := s.failure, s.current.Load()
 	pause := s.land(fetched, err)
 	after := s.failure
 	first := err == nil && s.fetches.Load() == 1
 	s.mu.Unlock()
+	now := s.current.Load()
+	replaced := earlier != nil && !now.same(earlier)
 
 	if err != nil && before.problem != after.problem {
 		s.opts.Log.Warn("a key set can't be fetched", "keySet", Name(s.source), "problem", after.problem, "err", err)
@@ -258,7 +274,7 @@ func (s *Set) fly(ctx context.Context) time.Duration {
 	for _, problem := range fetched.problems {
 		s.opts.Log.Debug("a key of a key set can't be used", "keySet", Name(s.source), "problem", problem)
 	}
-	if first || before.problem != after.problem || before.over != after.over {
+	if first || replaced || before.problem != after.problem || before.over != after.over {
 		s.opts.Changed(s.source)
 	}
 	return pause
@@ -305,8 +321,10 @@ func (s *Set) land(got fetched, err error) time.Duration {
 // jitter is a number from 0 to 1.
 func (o *Options) jitter() float64 { return rand.Float64() } //nolint:gosec // spreads load, protects nothing
 
-// State says how a set is doing. It holds no keys.
+// State says how a set is doing.
 type State struct {
+	// Known are the keys that serve, as many as Keys says. They must not be changed.
+	Known []*jose.Key
 	// Keys is how many keys serve; 0 before the first fetch and when the set is too old.
 	Keys int
 	// Fetched is when the set was fetched last; zero before the first time.
@@ -324,7 +342,7 @@ func (s *Set) State() State {
 		state.Fetched = k.fetched
 	}
 	if k := s.fresh(s.opts.Now()); k != nil {
-		state.Keys = len(k.all)
+		state.Keys, state.Known = len(k.all), k.all
 	}
 	state.Problem = s.failure.problem
 	return state

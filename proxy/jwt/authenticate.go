@@ -59,7 +59,7 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 		t.Add(trace.Fail, "issuer: iss names none of issuers, and the policy takes no JWTCredentials")
 		return Allowed{}, refuse(refusal.IssuerUnknown)
 	}
-	entry, refused := p.credential(&unverified, t)
+	entry, refused := p.credential(ctx, &unverified, t)
 	if refused == nil {
 		refused = usable(entry, now)
 	}
@@ -87,21 +87,18 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 }
 
 // credential finds the credential that a token names.
-func (p *Policy) credential(u *token.Unverified, t *trace.Trace) (*keyring.Entry, *Refused) {
-	var entry *keyring.Entry
+func (p *Policy) credential(ctx context.Context, u *token.Unverified, t *trace.Trace) (*keyring.Entry, *Refused) {
 	if p.lookup == routing.LookupKID {
-		entry = p.byKID(u, t)
-	} else {
-		name, ok := u.Claim()
-		if !ok {
-			return nil, refuse(refusal.ClaimMissing)
-		}
-		entry = p.byKeyID(name, t)
+		return p.byKID(ctx, u, t)
 	}
-	if entry == nil {
-		return nil, refuse(refusal.CredentialUnknown)
+	name, ok := u.Claim()
+	if !ok {
+		return nil, refuse(refusal.ClaimMissing)
 	}
-	return entry, nil
+	if entry := p.byKeyID(name, t); entry != nil {
+		return entry, nil
+	}
+	return nil, refuse(refusal.CredentialUnknown)
 }
 
 // usable says whether the credential and its Consumer may be used now.
@@ -121,23 +118,6 @@ func usable(entry *keyring.Entry, now time.Time) *Refused {
 func (p *Policy) byKeyID(keyID string, t *trace.Trace) *keyring.Entry {
 	for _, namespace := range p.credentials {
 		if entry := namespace.ByKeyID(keyID); entry != nil {
-			if p.selects(entry.Labels) {
-				return entry
-			}
-			p.explainUnselected(t, entry)
-		}
-	}
-	return nil
-}
-
-// byKID returns the oldest selected credential that holds the key the token names, of the first namespace that has one.
-func (p *Policy) byKID(u *token.Unverified, t *trace.Trace) *keyring.Entry {
-	kid, ok := u.KID()
-	if !ok || kid == "" {
-		return nil
-	}
-	for _, namespace := range p.credentials {
-		for _, entry := range namespace.ByKID(kid) {
 			if p.selects(entry.Labels) {
 				return entry
 			}

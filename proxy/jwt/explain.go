@@ -94,6 +94,8 @@ func (p *Policy) explainCredential(t *trace.Trace, entry *keyring.Entry, refused
 		t.Add(trace.Fail, "credential: the Consumer of JWTCredential %s doesn't exist, or is not accepted", keyOf(entry))
 	case refusal.ConsumerSuspended:
 		t.Add(trace.Fail, "credential: Consumer %s of JWTCredential %s is suspended, or its owner is", entry.Consumer.Key.Name, keyOf(entry))
+	case refusal.KeysUnavailable:
+		t.Add(trace.Fail, "credential: %s names none whose keys are known, and a set of remote keys that may have it was never fetched, not for too long, or not now that it is asked for", p.named())
 	default:
 		t.Add(trace.Fail, "credential: %s names none that the policy takes", p.named())
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -327,6 +328,93 @@ func TestCredentialWithRemoteKeys(t *testing.T) {
 	w.set(&entry)
 	if got, _ := judge(t, p, bearer(mint(t, "ES256", w.ec, nil, claims(nil)))); got != refusal.KeysUnavailable {
 		t.Errorf("a set that nobody fetches: %s, want keys_unavailable", word(got))
+	}
+}
+
+// remoteCredential is a credential whose keys are the provider's.
+func (w *issuedWorld) remoteCredential(t *testing.T, name string) *keyring.Entry {
+	t.Helper()
+	set, ok := w.sets.Lookup(w.source)
+	if !ok {
+		t.Fatal("the set is not there")
+	}
+	entry := w.acme
+	entry.Key.Name, entry.KeyID, entry.Keys = name, name, nil
+	entry.Remote = &keyring.Remote{Source: w.source, Algorithms: []jose.Algorithm{jose.ES256}, Set: set}
+	w.set(&entry)
+	return &entry
+}
+
+// TestRemoteCredentialsByKID: the header's kid finds the credential whose set has the key, also one that is not fetched
+// yet. Nobody's published key takes the name of one that is in a Secret.
+func TestRemoteCredentialsByKID(t *testing.T) {
+	byKID := func(cfg *routing.JWT) { cfg.Lookup = routing.Lookup{Type: routing.LookupKID} }
+	tokenOf := func(t *testing.T, w *issuedWorld, kid string) string {
+		return mint(t, "ES256", w.ec, map[string]any{"kid": kid}, claims(map[string]any{"sub": "nobody"}))
+	}
+	for name, tc := range map[string]struct {
+		fails      bool
+		change     func(t *testing.T, w *issuedWorld)
+		policy     func(*routing.JWT)
+		kid        string
+		want       refusal.Reason
+		credential string
+	}{
+		"a key of the set":        {kid: "ec", want: accepted, credential: "remote"},
+		"a key that no set has":   {kid: "absent", want: refusal.CredentialUnknown},
+		"an empty kid":            {kid: "", want: refusal.CredentialUnknown},
+		"a set that can't be had": {fails: true, kid: "ec", want: refusal.KeysUnavailable},
+		"a set that nobody fetches": {change: func(t *testing.T, w *issuedWorld) {
+			w.remoteCredential(t, "remote").Remote.Set = nil
+		}, kid: "ec", want: refusal.KeysUnavailable},
+		"labels that are not selected": {policy: func(cfg *routing.JWT) {
+			cfg.Selector = []routing.LabelRequirement{{Key: "tier", Operator: routing.LabelIn, Values: []string{"gold"}}}
+		}, kid: "ec", want: refusal.CredentialUnknown},
+		"the older of two": {change: func(t *testing.T, w *issuedWorld) {
+			older := *w.remoteCredential(t, "older")
+			older.Created = older.Created.Add(-time.Hour)
+			w.set(&older)
+		}, kid: "ec", want: accepted, credential: "older"},
+		"a younger one with the key in a Secret": {change: func(t *testing.T, w *issuedWorld) {
+			own := w.acme
+			own.Key.Name, own.KeyID, own.Created = "own", "own", own.Created.Add(time.Hour)
+			own.Keys = keyring.Keys(parseKey(t, spki(t, w.ec.Public()), "ec", jose.ES256))
+			w.set(&own)
+		}, kid: "ec", want: accepted, credential: "own"},
+		"more sets than are asked": {fails: true, change: func(t *testing.T, w *issuedWorld) {
+			for i := range maxAsked {
+				w.remoteCredential(t, fmt.Sprintf("remote-%d", i))
+			}
+		}, kid: "absent", want: refusal.CredentialUnknown},
+		"one of more sets than are asked": {change: func(t *testing.T, w *issuedWorld) {
+			for i := range maxAsked {
+				w.remoteCredential(t, fmt.Sprintf("remote-%d", i))
+			}
+		}, kid: "ec", want: accepted, credential: "remote"},
+		"one of another namespace": {change: func(t *testing.T, w *issuedWorld) {
+			elsewhere := *w.remoteCredential(t, "remote")
+			w.ring.Delete(elsewhere.Key)
+			elsewhere.Key.Namespace = "identity"
+			w.set(&elsewhere)
+		}, policy: func(cfg *routing.JWT) { cfg.FromNamespaces = []string{"identity"} }, kid: "ec", want: accepted, credential: "remote"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newIssuedWorld(t, tc.fails)
+			w.remoteCredential(t, "remote")
+			if tc.change != nil {
+				tc.change(t, w)
+			}
+			p := w.policy(t, func(cfg *routing.JWT) {
+				byKID(cfg)
+				if tc.policy != nil {
+					tc.policy(cfg)
+				}
+			})
+			got, allowed := judge(t, p, bearer(tokenOf(t, w, tc.kid)))
+			if got != tc.want || got == accepted && allowed.Identity().Credential.Name != tc.credential {
+				t.Errorf("got %s of %q, want %s of %q", word(got), allowed.Identity().Credential.Name, word(tc.want), tc.credential)
+			}
+		})
 	}
 }
 

@@ -66,6 +66,8 @@ type Namespace struct {
 	entries map[string]*Entry
 	keyIDs  *index
 	kids    *index
+	// remotes are the credentials with remote keys, oldest first. The slice is replaced as a whole; nil holds none.
+	remotes atomic.Pointer[[]*Entry]
 	// identities is replaced as a whole; nil holds none.
 	identities atomic.Pointer[identities]
 }
@@ -83,9 +85,17 @@ func (n *Namespace) ByKeyID(keyID string) *Entry {
 	return nil
 }
 
-// ByKID returns the credentials that have a key of that kid, oldest first. The slice must not be changed.
+// ByKID returns the credentials that have a key of that kid themselves, oldest first. The slice must not be changed.
 func (n *Namespace) ByKID(kid string) []*Entry {
 	return n.kids.lookup(kid)
+}
+
+// Remotes returns the credentials whose keys others publish, oldest first. The slice must not be changed.
+func (n *Namespace) Remotes() []*Entry {
+	if remotes := n.remotes.Load(); remotes != nil {
+		return *remotes
+	}
+	return nil
 }
 
 // Len is how many credentials there are.
@@ -100,6 +110,7 @@ func (n *Namespace) set(e *Entry) {
 	defer n.mu.Unlock()
 	old := n.entries[e.Key.Name]
 	n.entries[e.Key.Name] = e
+	n.replaceRemote(old, e)
 	if old == nil {
 		n.keyIDs.replace(e.KeyID, nil, e)
 		for _, kid := range e.kids() {
@@ -137,10 +148,29 @@ func (n *Namespace) delete(name string) {
 		return
 	}
 	delete(n.entries, name)
+	n.replaceRemote(old, nil)
 	n.keyIDs.replace(old.KeyID, old, nil)
 	for _, kid := range old.kids() {
 		n.kids.replace(kid, old, nil)
 	}
+}
+
+// replaceRemote takes old from among the remotes and puts e there, each where it is one.
+func (n *Namespace) replaceRemote(old, e *Entry) {
+	was, is := old != nil && old.Remote != nil, e != nil && e.Remote != nil
+	if !was && !is {
+		return
+	}
+	remotes := slices.DeleteFunc(slices.Clone(n.Remotes()), func(r *Entry) bool { return r == old })
+	if is {
+		at, _ := slices.BinarySearchFunc(remotes, e, older)
+		remotes = slices.Insert(remotes, at, e)
+	}
+	if len(remotes) == 0 {
+		n.remotes.Store(nil)
+		return
+	}
+	n.remotes.Store(&remotes)
 }
 
 // kids are the names of the keys, each once.

@@ -154,6 +154,42 @@ func TestNamespacesShareNothing(t *testing.T) {
 	}
 }
 
+// TestRemotes: credentials whose keys others publish are listed, the oldest first, as long as they are.
+func TestRemotes(t *testing.T) {
+	ring := New()
+	shop := ring.Namespace("shop")
+	remote := func(name string, created int64) *Entry {
+		e := credential(t, name, name, created)
+		e.Remote = &Remote{}
+		return e
+	}
+	for _, step := range []struct {
+		what   string
+		change func()
+		want   []string
+	}{
+		{"at first", func() { ring.Set(credential(t, "own", "own", 1)) }, nil},
+		{"one comes", func() { ring.Set(remote("b", 5)) }, []string{"b"}},
+		{"an older one comes", func() { ring.Set(remote("c", 2)) }, []string{"c", "b"}},
+		{"one of the same second comes", func() { ring.Set(remote("a", 5)) }, []string{"c", "a", "b"}},
+		{"one changes", func() { ring.Set(remote("c", 9)) }, []string{"a", "b", "c"}},
+		{"one gets keys of its own", func() { ring.Set(credential(t, "a", "a", 5, "k")) }, []string{"b", "c"}},
+		{"one loses its keys", func() { ring.Set(remote("own", 1)) }, []string{"own", "b", "c"}},
+		{"one goes", func() { ring.Delete(key("b")) }, []string{"own", "c"}},
+		{"all go", func() { ring.Delete(key("c")); ring.Delete(key("own")) }, nil},
+	} {
+		before := shop.Remotes()
+		seen := names(before)
+		step.change()
+		if diff := cmp.Diff(step.want, names(shop.Remotes())); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.what, diff)
+		}
+		if diff := cmp.Diff(seen, names(before)); diff != "" {
+			t.Errorf("%s: a list that someone holds was changed (-want +got):\n%s", step.what, diff)
+		}
+	}
+}
+
 // TestManyCredentials compares the keyring with a map through growth, change and shrinking.
 func TestManyCredentials(t *testing.T) {
 	ring := New()
