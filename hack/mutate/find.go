@@ -58,18 +58,11 @@ type finder struct {
 	fset    *token.FileSet
 	source  []byte
 	path    string
+	target  target
 	next    func() int
 	names   map[string]int
 	mutants []*mutant
 	edits   []edit
-}
-
-// trueDenies are the functions whose true is the denial; anywhere else it is false.
-func trueDenies(function string) bool {
-	return slices.Contains([]string{
-		"notToken", "joined", "roca", "looksPublic", "isPublicDER", "hasPrivate", "isPrivate", "usesMacroVariable",
-		"effectiveScopes.func", "Entry.Ended", "Revocation.Covers",
-	}, function)
 }
 
 // find returns the mutants of a file and the edits that make it one that goes without any of them.
@@ -79,8 +72,8 @@ func (f *finder) find() error {
 		return fmt.Errorf("parse: %w", err)
 	}
 	for _, decl := range file.Decls {
-		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil {
-			s := scope{finder: f, name: functionName(fn), results: results(fn.Type)}
+		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil && f.target.has(f.path, functionName(fn)) {
+			s := scope{finder: f, name: functionName(fn), results: results(functionName(fn), fn.Type)}
 			s.block(fn.Body.List)
 		}
 	}
@@ -115,65 +108,6 @@ func functionName(fn *ast.FuncDecl) string {
 	return fn.Name.Name
 }
 
-// kind is what a result of a function says about a denial.
-type kind int
-
-const (
-	neutral kind = iota
-	verdict      // nil is yes: error, *Refused, *Problem
-	flagged      // bool
-	found        // nil is no: what a lookup returns
-	outcome      // a Verdict, whose zero value denies
-)
-
-func results(t *ast.FuncType) []kind {
-	var kinds []kind
-	if t.Results == nil {
-		return nil
-	}
-	for _, field := range t.Results.List {
-		for range max(1, len(field.Names)) {
-			kinds = append(kinds, kindOf(field.Type))
-		}
-	}
-	return kinds
-}
-
-func kindOf(t ast.Expr) kind {
-	switch t := t.(type) {
-	case *ast.Ident:
-		switch t.Name {
-		case "error":
-			return verdict
-		case "bool":
-			return flagged
-		case "Verdict":
-			return outcome
-		}
-	case *ast.StarExpr:
-		switch name := lastName(t.X); name {
-		case "Refused", "Problem":
-			return verdict
-		default:
-			return found
-		}
-	case *ast.ArrayType, *ast.MapType:
-		return found
-	}
-	return neutral
-}
-
-func lastName(e ast.Expr) string {
-	switch e := e.(type) {
-	case *ast.Ident:
-		return e.Name
-	case *ast.SelectorExpr:
-		return e.Sel.Name
-	default:
-		return ""
-	}
-}
-
 // scope is a function, or one inside another.
 type scope struct {
 	*finder
@@ -184,6 +118,10 @@ type scope struct {
 // block looks at statements and at all inside of them.
 func (s scope) block(list []ast.Stmt) {
 	for _, stmt := range list {
+		if s.refuses(stmt) {
+			s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
+			continue
+		}
 		s.statement(stmt)
 	}
 	if len(list) == 0 {
@@ -219,11 +157,24 @@ func (s scope) statement(stmt ast.Stmt) {
 		s.inner(stmt)
 		return
 	case *ast.AssignStmt:
-		if slices.Contains([]string{"ambiguous", "malformed"}, flagOf(stmt)) && !literally(stmt.Rhs[0], "true") {
-			s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
-		}
+		s.assign(stmt)
 	}
 	s.nested(stmt)
+}
+
+// assign mutates assignments that deny by themselves.
+func (s scope) assign(stmt *ast.AssignStmt) {
+	switch to := assigned(stmt); {
+	case to == "upgrade":
+		s.allow(stmt.Rhs[0])
+	case slices.Contains([]string{"ambiguous", "malformed"}, flagOf(stmt)) && !literally(stmt.Rhs[0], "true"):
+		s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
+	case !s.target.config:
+	case to == "revoked":
+		s.without(stmt.Rhs[0])
+	case confines(stmt):
+		s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
+	}
 }
 
 // inner is block without its tail: a return at the end of a loop or of a branch was judged with its condition.
@@ -233,19 +184,36 @@ func (s scope) inner(body *ast.BlockStmt) {
 	}
 }
 
-// nested looks into function literals.
+// nested looks into function literals, and at the members of composite ones.
 func (s scope) nested(node ast.Node) {
 	if node == nil {
 		return
 	}
 	ast.Inspect(node, func(n ast.Node) bool {
-		lit, ok := n.(*ast.FuncLit)
-		if ok {
-			in := scope{finder: s.finder, name: s.name + ".func", results: results(lit.Type)}
-			in.block(lit.Body.List)
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			in := scope{finder: s.finder, name: s.name + ".func", results: results("", n.Type)}
+			in.block(n.Body.List)
+			return false
+		case *ast.KeyValueExpr:
+			s.member(n)
 		}
-		return !ok
+		return true
 	})
+}
+
+// member mutates a member of a configuration that bounds what it lets in.
+func (s scope) member(kv *ast.KeyValueExpr) {
+	name, ok := kv.Key.(*ast.Ident)
+	switch {
+	case !ok || !s.target.config:
+	case name.Name == "revoked":
+		s.without(kv.Value)
+	case slices.Contains(bounds(), name.Name) && name.Name != "cuts":
+		id := s.add(kv.Pos(), s.text(kv))
+		s.open(kv.Value.Pos(), fmt.Sprintf("mutantKeep(%d, ", id))
+		s.end(kv.Value.End(), ")")
+	}
 }
 
 // branch mutates the condition of an if that denies: each of what is joined by || is a denial of its own.
@@ -254,8 +222,13 @@ func (s scope) branch(stmt *ast.IfStmt) {
 		s.nested(stmt.Init)
 	}
 	s.nested(stmt.Cond)
-	if s.denies(stmt.Body.List) {
+	switch {
+	case s.denies(stmt.Body.List):
 		s.without(stmt.Cond)
+	case s.target.config && (keeps(stmt.Body.List) || letsIn(s.name)):
+		s.allow(stmt.Cond)
+	default:
+		s.guarded(stmt.Cond)
 	}
 	s.inner(stmt.Body)
 	switch otherwise := stmt.Else.(type) {
@@ -269,10 +242,23 @@ func (s scope) branch(stmt *ast.IfStmt) {
 	}
 }
 
+// guarded mutates the conditions of what may go on that ask a guard.
+func (s scope) guarded(condition ast.Expr) {
+	for _, part := range operands(condition, token.LAND) {
+		call := part
+		if not, ok := part.(*ast.UnaryExpr); ok {
+			call = not.X
+		}
+		if call, ok := call.(*ast.CallExpr); ok && slices.Contains(guards(), lastName(call.Fun)) {
+			s.allow(part)
+		}
+	}
+}
+
 func (s scope) clauses(body *ast.BlockStmt, conditions bool) {
 	for _, stmt := range body.List {
 		clause := stmt.(*ast.CaseClause)
-		denies := s.denies(clause.Body)
+		denies := s.denies(clause.Body) || conditions && clause.List != nil && len(clause.Body) == 0 && emptyDenies(s.name)
 		switch {
 		case denies && conditions && clause.List != nil:
 			for _, condition := range clause.List {
@@ -303,6 +289,16 @@ func (s scope) without(condition ast.Expr) {
 		id := s.add(part.Pos(), s.text(part))
 		s.open(part.Pos(), "(")
 		s.end(part.End(), fmt.Sprintf(") && mutantLive(%d)", id))
+	}
+}
+
+// allow makes a condition that lets through one that lets through whatever is before it: each of what is joined by && is a
+// denial of its own.
+func (s scope) allow(condition ast.Expr) {
+	for _, part := range operands(condition, token.LAND) {
+		id := s.add(part.Pos(), s.text(part))
+		s.open(part.Pos(), "(")
+		s.end(part.End(), fmt.Sprintf(" || !mutantLive(%d))", id))
 	}
 }
 
@@ -344,8 +340,10 @@ func (s scope) tail(end *ast.ReturnStmt) {
 	if s.results[len(s.results)-1] != flagged || literally(last, "true") || literally(last, "false") {
 		return
 	}
-	if trueDenies(s.name) {
+	if trueDenies(s.name) || eitherDenies(s.name) {
 		s.without(last)
+	}
+	if trueDenies(s.name) {
 		return
 	}
 	for _, part := range operands(last, token.LAND) {
@@ -363,7 +361,10 @@ func (s scope) yes(end *ast.ReturnStmt) (string, bool) {
 	texts, changed := make([]string, len(end.Results)), false
 	for i, result := range end.Results {
 		texts[i] = s.text(result)
+		instead, other := lenient(result)
 		switch {
+		case s.results[i] == class && other:
+			texts[i], changed = instead, true
 		case s.results[i] == verdict:
 			texts[i], changed = "nil", true
 		case s.results[i] == flagged && literally(result, "false"):
@@ -381,15 +382,9 @@ func (s scope) denies(body []ast.Stmt) bool {
 		return false
 	}
 	for _, stmt := range body {
-		switch stmt := stmt.(type) {
-		case *ast.AssignStmt:
-			if raisesFlag(stmt) {
-				return true
-			}
-		case *ast.ExprStmt:
-			if call, ok := stmt.X.(*ast.CallExpr); ok && lastName(call.Fun) == "refuse" {
-				return true
-			}
+		assign, ok := stmt.(*ast.AssignStmt)
+		if s.refuses(stmt) || ok && (raisesFlag(assign) || s.target.config && assigned(assign) == "known") {
+			return true
 		}
 	}
 	switch last := body[len(body)-1].(type) {
@@ -421,6 +416,10 @@ func (s scope) deniesBy(end *ast.ReturnStmt) bool {
 			if literally(result, "nil") && !slices.Contains(s.results, verdict) {
 				return true
 			}
+		case class:
+			if _, ok := lenient(result); ok {
+				return true
+			}
 		case outcome:
 			if call, ok := result.(*ast.CallExpr); ok && lastName(call.Fun) == "refuse" {
 				return true
@@ -428,62 +427,6 @@ func (s scope) deniesBy(end *ast.ReturnStmt) bool {
 		}
 	}
 	return false
-}
-
-// passesOn says whether an expression asks another function, which may say yes, for the verdict.
-func passesOn(e ast.Expr) bool {
-	call, ok := e.(*ast.CallExpr)
-	if !ok {
-		return false
-	}
-	return !slices.Contains(makers(), lastName(call.Fun))
-}
-
-// makers are functions that make a denial, whatever they are called with.
-func makers() []string {
-	return []string{"refuse", "problemf", "Errorf", "New", "failf", "statusError", "connectError"}
-}
-
-// raisesFlag says whether an assignment is to a field that makes the code deny in the end.
-func raisesFlag(stmt *ast.AssignStmt) bool { return flagOf(stmt) != "" }
-
-// flagOf is the name of that field, or of the error that is made.
-func flagOf(stmt *ast.AssignStmt) string {
-	if len(stmt.Lhs) != 1 || stmt.Tok != token.ASSIGN {
-		return ""
-	}
-	if call, ok := stmt.Rhs[0].(*ast.CallExpr); ok && literally(stmt.Lhs[0], "err") && slices.Contains(makers(), lastName(call.Fun)) {
-		return "err"
-	}
-	for e := stmt.Lhs[0]; ; {
-		selector, ok := e.(*ast.SelectorExpr)
-		if !ok {
-			return ""
-		}
-		switch name := selector.Sel.Name; name {
-		case "ambiguous", "malformed", "Refusal":
-			return name
-		}
-		e = selector.X
-	}
-}
-
-func literally(e ast.Expr, name string) bool {
-	id, ok := e.(*ast.Ident)
-	return ok && id.Name == name
-}
-
-// operands are what an operator joins, without parentheses.
-func operands(e ast.Expr, op token.Token) []ast.Expr {
-	switch e := e.(type) {
-	case *ast.ParenExpr:
-		return operands(e.X, op)
-	case *ast.BinaryExpr:
-		if e.Op == op {
-			return append(operands(e.X, op), operands(e.Y, op)...)
-		}
-	}
-	return []ast.Expr{e}
 }
 
 // add makes a mutant; a name that was there before gets a number.

@@ -10,11 +10,11 @@ import (
 )
 
 // mutantsOf returns the names of the mutants of a source, and the source that has them.
-func mutantsOf(t *testing.T, source string) (names []string, mutated string) {
+func mutantsOf(t *testing.T, source string, of target) (names []string, mutated string) {
 	t.Helper()
 	n := 0
 	f := &finder{
-		fset: token.NewFileSet(), source: []byte("package p\n" + source), path: "p.go", names: map[string]int{},
+		fset: token.NewFileSet(), source: []byte("package p\n" + source), path: "p.go", target: of, names: map[string]int{},
 		next: func() int { n++; return n },
 	}
 	if err := f.find(); err != nil {
@@ -95,6 +95,22 @@ func TestFind(t *testing.T) {
 			want:   `func f() *Entry { if (a) && mutantLive(1) { return nil }; if (a) && mutantLive(2) { return nil }; return e }`,
 			names:  []string{"f: a", "f: a (2)"},
 		},
+		"a class": {
+			source: `func f(ip A) AddressClass { switch { case a: return AddressLoopback }; switch x { case b: return AddressMetadata }; return AddressOrdinary }`,
+			want: `func f(ip A) AddressClass { switch { case (a) && mutantLive(1): return AddressLoopback }; ` +
+				`switch x { case b: if !mutantLive(2) { return AddressOrdinary }; return AddressMetadata }; return AddressOrdinary }`,
+			names: []string{"f: a", "f: case b"},
+		},
+		"either way": {
+			source: `func (n Names) Has() bool { return ok }`,
+			want:   `func (n Names) Has() bool { return ((ok || !mutantLive(2))) && mutantLive(1) }`,
+			names:  []string{"Names.Has: ok", "Names.Has: return ok"},
+		},
+		"a guard": {
+			source: `func f() { if a && !v.Reserved(b) { c = d }; h.upgrade = e && g }`,
+			want:   `func f() { if a && (!v.Reserved(b) || !mutantLive(1)) { c = d }; h.upgrade = (e || !mutantLive(2)) && (g || !mutantLive(3)) }`,
+			names:  []string{"f: !v.Reserved(b)", "f: e", "f: g"},
+		},
 		"a function inside": {
 			source: `func f() bool { return any(l, func(x T) bool { return x == y }) }`,
 			want:   `func f() bool { return (any(l, func(x T) bool { return (x == y || !mutantLive(1)) }) || !mutantLive(2)) }`,
@@ -102,12 +118,98 @@ func TestFind(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			names, mutated := mutantsOf(t, tc.source)
-			if diff := cmp.Diff(tc.names, names); diff != "" {
+			expectMutants(t, tc.source, target{}, tc.names, tc.want)
+		})
+	}
+}
+
+func expectMutants(t *testing.T, source string, of target, wantNames []string, want string) {
+	t.Helper()
+	names, mutated := mutantsOf(t, source, of)
+	if diff := cmp.Diff(wantNames, names); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, mutated); diff != "" {
+		t.Errorf("source (-want +got):\n%s", diff)
+	}
+}
+
+// TestFindInConfigurations: what makes a configuration denies in more ways.
+func TestFindInConfigurations(t *testing.T) {
+	for name, tc := range map[string]struct {
+		source, want string
+		names        []string
+	}{
+		"a problem": {
+			source: `func f(errs *problems) { if a || b { errs.invalid(c) }; if d { notes.add(e) } }`,
+			want:   `func f(errs *problems) { if (a) && mutantLive(1) || (b) && mutantLive(2) { errs.invalid(c) }; if d { notes.add(e) } }`,
+			names:  []string{"f: a", "f: b"},
+		},
+		"a problem at the end": {
+			source: `func f(p *problems) { if a { return }; p.add(b) }`,
+			want:   `func f(p *problems) { if a { return }; if mutantLive(1) { p.add(b) } }`,
+			names:  []string{"f: p.add(b)"},
+		},
+		"a bound": {
+			source: `func f() { if a { r.NotAfter = b }; c = K{NotBefore: d(e), Name: g} }`,
+			want:   `func f() { if a { if mutantLive(1) { r.NotAfter = b } }; c = K{NotBefore: mutantKeep(2, d(e)), Name: g} }`,
+			names:  []string{"f: r.NotAfter = b", "f: NotBefore: d(e)"},
+		},
+		"what shuts out": {
+			source: `func f() { if a { v.Serving = ServingNothing }; candidate = nil; other = nil }`,
+			want:   `func f() { if a { if mutantLive(1) { v.Serving = ServingNothing } }; if mutantLive(2) { candidate = nil }; other = nil }`,
+			names:  []string{"f: v.Serving = ServingNothing", "f: candidate = nil"},
+		},
+		"a state": {
+			source: `func f() keyring.State { if a { return keyring.StateSuspended }; return keyring.StateActive }`,
+			want:   `func f() keyring.State { if (a) && mutantLive(1) { return keyring.StateSuspended }; return keyring.StateActive }`,
+			names:  []string{"f: a"},
+		},
+		"what is revoked": {
+			source: `func f() { k.revoked = k.revoked || a; found = append(found, foundKey{revoked: b}) }`,
+			want: `func f() { k.revoked = (k.revoked) && mutantLive(1) || (a) && mutantLive(2); ` +
+				`found = append(found, foundKey{revoked: (b) && mutantLive(3)}) }`,
+			names: []string{"f: k.revoked", "f: a", "f: b"},
+		},
+		"what is kept": {
+			source: `func f() { if a && !b { keys = append(keys, k) }; if a { notes = append(notes, n) }; if a { keyIDs = append(keyIDs, k) } }`,
+			want: `func f() { if (a || !mutantLive(1)) && (!b || !mutantLive(2)) { keys = append(keys, k) }; ` +
+				`if a { notes = append(notes, n) }; if a { if mutantLive(3) { keyIDs = append(keyIDs, k) } } }`,
+			names: []string{"f: a", "f: !b", "f: keyIDs = append(keyIDs, k)"},
+		},
+		"what gets nothing": {
+			source: `func (s *Source) next() { switch { case a, b: default: c() } }`,
+			want:   `func (s *Source) next() { switch { case (a) && mutantLive(1), (b) && mutantLive(2): default: c() } }`,
+			names:  []string{"Source.next: a", "Source.next: b"},
+		},
+		"what lets in": {
+			source: `func Identities() { if a { b = c } }`,
+			want:   `func Identities() { if (a || !mutantLive(1)) { b = c } }`,
+			names:  []string{"Identities: a"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expectMutants(t, tc.source, target{config: true}, tc.names, tc.want)
+		})
+	}
+}
+
+// TestFindInTarget: only the functions that count have mutants.
+func TestFindInTarget(t *testing.T) {
+	const source = `func f() error { if a { return errA }; return nil }; func (s S) g() error { if b { return errB }; return nil }`
+	for name, tc := range map[string]struct {
+		files map[string][]string
+		want  []string
+	}{
+		"all":         {nil, []string{"f: a", "S.g: b"}},
+		"of the file": {map[string][]string{"p.go": nil}, []string{"f: a", "S.g: b"}},
+		"some":        {map[string][]string{"p.go": {"S.g"}}, []string{"S.g: b"}},
+		"none":        {map[string][]string{"q.go": nil}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, _ := mutantsOf(t, source, target{files: tc.files})
+			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("names (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tc.want, mutated); diff != "" {
-				t.Errorf("source (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -117,10 +219,10 @@ func TestCulprit(t *testing.T) {
 	for output, want := range map[string]string{
 		"--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/b (0.00s)\nFAIL\n": "TestA/b",
 		"--- FAIL: TestA (0.00s)\nFAIL\n":                                "TestA",
-		"panic: index out of range\n":                                    "a panic",
+		"panic: index out of range\n":                                    "a crash",
 		"panic: test timed out after 2m0s\n":                             "a test that never ends",
 	} {
-		if got := culprit(output); got != want {
+		if got, _ := culprit(output); got != want {
 			t.Errorf("%q: %q, want %q", output, got, want)
 		}
 	}

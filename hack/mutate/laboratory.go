@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/token"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,6 +48,14 @@ func mutantLive(n int) bool {
 	return n != mutantWithout
 }
 
+// mutantKeep is a value that bounds something, or the zero one in the run that goes without the bound.
+func mutantKeep[T any](n int, value T) (without T) {
+	if mutantLive(n) {
+		return value
+	}
+	return without
+}
+
 func mutantNote(n int) {
 	f, err := os.OpenFile(mutantTrace, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -66,10 +74,20 @@ type laboratory struct {
 	began   time.Time
 	overlay map[string]string
 	mutants []*mutant
+	// run runs a package's test binary and returns what it wrote; usual is how long each takes.
+	run   func(ctx context.Context, pkg string, args, env []string) ([]byte, error)
+	usual map[string]time.Duration
+	log   io.Writer
+}
+
+func newLaboratory(dir string, began time.Time) *laboratory {
+	l := &laboratory{dir: dir, began: began, usual: map[string]time.Duration{}, log: os.Stderr}
+	l.run = l.execute
+	return l
 }
 
 func (l *laboratory) say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "[%s] %s\n", clock(time.Since(l.began)), fmt.Sprintf(format, args...))
+	fmt.Fprintf(l.log, "[%s] %s\n", clock(time.Since(l.began)), fmt.Sprintf(format, args...))
 }
 
 func clock(d time.Duration) string {
@@ -83,7 +101,8 @@ func (l *laboratory) prepare() error {
 		return fmt.Errorf("find the work tree: %w", err)
 	}
 	l.overlay = map[string]string{}
-	for _, pkg := range packages() {
+	for _, t := range targets() {
+		pkg := t.pkg
 		files, err := filepath.Glob(pkg + "/*.go")
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("no Go files in %s: mutate runs at the repository's root", pkg)
@@ -92,7 +111,7 @@ func (l *laboratory) prepare() error {
 			if strings.HasSuffix(file, "_test.go") {
 				continue
 			}
-			if err := l.mutate(root, pkg, file); err != nil {
+			if err := l.mutate(root, t, file); err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
 		}
@@ -110,20 +129,20 @@ func (l *laboratory) prepare() error {
 
 func (l *laboratory) overlayFile() string { return filepath.Join(l.dir, "overlay.json") }
 
-func (l *laboratory) mutate(root, pkg, file string) error {
+func (l *laboratory) mutate(root string, t target, file string) error {
 	source, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	f := &finder{
-		fset: token.NewFileSet(), source: source, path: file, names: map[string]int{},
+		fset: token.NewFileSet(), source: source, path: file, target: t, names: map[string]int{},
 		next: func() func() int { n := len(l.mutants); return func() int { n++; return n } }(),
 	}
 	if err := f.find(); err != nil || len(f.mutants) == 0 {
 		return err
 	}
 	for _, m := range f.mutants {
-		m.pkg = pkg
+		m.pkg = t.pkg
 	}
 	l.mutants = append(l.mutants, f.mutants...)
 	return l.put(filepath.Join(root, file), f.apply())
@@ -138,7 +157,11 @@ func (l *laboratory) put(file string, text []byte) error {
 
 // tested are the packages that have tests, in the order in which they are asked.
 func tested() []string {
-	return slices.DeleteFunc(slices.Concat(packages(), witnesses()), func(pkg string) bool {
+	var pkgs []string
+	for _, t := range targets() {
+		pkgs = append(pkgs, t.pkg)
+	}
+	return slices.DeleteFunc(append(pkgs, witnesses()...), func(pkg string) bool {
 		files, err := filepath.Glob(pkg + "/*_test.go")
 		return err != nil || len(files) == 0
 	})
@@ -160,59 +183,110 @@ func (l *laboratory) build(ctx context.Context) error {
 // result is how a run of tests ended.
 type result struct {
 	passed bool
-	by     string // the test that failed
+	by     string // the test that failed, or how the run ended without one
+	top    string // the name of that test without subtests; empty where none is named
 	output []byte
 }
 
-// test runs a package's tests until one fails.
-func (l *laboratory) test(ctx context.Context, pkg string, env ...string) (result, error) {
-	ctx, cancel := context.WithTimeout(ctx, testTimeout+10*time.Second)
+// test runs a package's tests until one fails: all of them, or those that a pattern names.
+func (l *laboratory) test(ctx context.Context, pkg, pattern string, env ...string) (result, error) {
+	limit := l.limit(pkg)
+	within, cancel := context.WithTimeout(ctx, limit+10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(l.dir, binary(pkg)), "-test.failfast", "-test.short", "-test.timeout="+testTimeout.String())
-	cmd.Dir = pkg
-	cmd.Env = append(os.Environ(), env...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	args := []string{"-test.failfast", "-test.short", "-test.timeout=" + limit.String()}
+	if pattern != "" {
+		args = append(args, "-test.run="+pattern)
+	}
+	out, err := l.run(within, pkg, args, env)
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return result{passed: true, output: out.Bytes()}, nil
-	case errors.As(err, &exit):
-		return result{by: culprit(out.String()), output: out.Bytes()}, nil
+		return result{passed: true, output: out}, nil
+	case ctx.Err() != nil:
+		return result{}, ctx.Err()
+	case errors.As(err, &exit), within.Err() != nil:
+		by, top := culprit(string(out))
+		return result{by: by, top: top, output: out}, nil
 	default:
 		return result{}, fmt.Errorf("run the tests of %s: %w", pkg, err)
 	}
 }
 
+// limit is how long a package's tests may take: some times what they do with every denial in place, once that is known.
+func (l *laboratory) limit(pkg string) time.Duration {
+	usual, ok := l.usual[pkg]
+	if !ok {
+		return testTimeout
+	}
+	return min(testTimeout, 30*time.Second+8*usual)
+}
+
+// execute runs a test binary.
+func (l *laboratory) execute(ctx context.Context, pkg string, args, env []string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(l.dir, binary(pkg)), args...)
+	cmd.Dir = pkg
+	cmd.Env = append(os.Environ(), env...)
+	return cmd.CombinedOutput()
+}
+
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
-// culprit is the first test that failed, with the subtest where there is one.
-func culprit(output string) string {
+// culprit is the first test that failed, with the subtest where there is one, and its name without. Where the output names
+// none, it says how the run ended.
+func culprit(output string) (by, top string) {
 	names := failure.FindAllStringSubmatch(output, -1)
 	switch {
 	case strings.Contains(output, "panic: test timed out"):
-		return "a test that never ends"
+		return "a test that never ends", ""
+	case len(names) == 0:
+		return "a crash", ""
 	case len(names) > 1 && strings.HasPrefix(names[1][1], names[0][1]+"/"):
-		return names[1][1]
-	case len(names) > 0:
-		return names[0][1]
+		by = names[1][1]
 	default:
-		return "a panic"
+		by = names[0][1]
 	}
+	top, _, _ = strings.Cut(names[0][1], "/")
+	return by, top
+}
+
+// fails says which test of a package fails in an environment, or how its run ends; empty means that all pass.
+//
+// Nothing is believed at once, since a binary that dies may have been killed, and a test may fail for want of time on a busy
+// machine: a test that is named must fail again by itself, and else a second run of all of them decides.
+func (l *laboratory) fails(ctx context.Context, pkg string, env ...string) (result, error) {
+	first, err := l.test(ctx, pkg, "", env...)
+	if err != nil || first.passed {
+		return first, err
+	}
+	if first.top != "" {
+		alone, err := l.test(ctx, pkg, "^"+regexp.QuoteMeta(first.top)+"$", env...)
+		if err != nil {
+			return result{}, err
+		}
+		if !alone.passed && alone.top == first.top {
+			return first, nil
+		}
+	}
+	second, err := l.test(ctx, pkg, "", env...)
+	if err == nil && second.passed {
+		l.say("%s: %s, but not a second time", pkg, first.by)
+	}
+	return second, err
 }
 
 // trace runs all tests with every denial in place, and finds out which tests come by which of them.
 func (l *laboratory) trace(ctx context.Context) error {
 	for _, pkg := range tested() {
 		file := filepath.Join(l.dir, binary(pkg)+".trace")
-		r, err := l.test(ctx, pkg, envTrace+"="+file)
+		began := time.Now()
+		r, err := l.fails(ctx, pkg, envTrace+"="+file)
 		if err != nil {
 			return err
 		}
 		if !r.passed {
 			return fmt.Errorf("the tests of %s fail with every denial in place: %s\n%s", pkg, r.by, r.output)
 		}
+		l.usual[pkg] = time.Since(began)
 		text, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -228,13 +302,15 @@ func (l *laboratory) trace(ctx context.Context) error {
 				seen++
 			}
 		}
-		l.say("%s: its tests come by %d denials", pkg, seen)
+		l.say("%s: its tests come by %d denials in %s", pkg, seen, l.usual[pkg].Round(time.Millisecond))
 	}
 	return nil
 }
 
 // try runs, for each mutant, the tests that come by the denial until one fails.
-func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalent) {
+func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalent) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	work := make(chan *mutant)
 	var workers sync.WaitGroup
 	var mu sync.Mutex
@@ -242,10 +318,13 @@ func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalen
 	for range parallel {
 		workers.Go(func() {
 			for m := range work {
-				l.kill(ctx, m)
+				if err := l.kill(ctx, m); err != nil {
+					stop(err) // the first error counts
+					continue
+				}
 				mu.Lock()
 				done++
-				l.say("%*d/%d %s:%d %s", len(strconv.Itoa(len(mutants))), done, len(mutants), m.file, m.line, m.fate(known))
+				l.say("%*d/%d line %d of %s: %s", len(strconv.Itoa(len(mutants))), done, len(mutants), m.line, m.name, m.fate(known))
 				mu.Unlock()
 			}
 		})
@@ -258,20 +337,19 @@ func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalen
 	}
 	close(work)
 	workers.Wait()
+	return context.Cause(ctx)
 }
 
-func (l *laboratory) kill(ctx context.Context, m *mutant) {
+func (l *laboratory) kill(ctx context.Context, m *mutant) error {
 	for _, pkg := range m.witnesses {
-		r, err := l.test(ctx, pkg, envWithout+"="+strconv.Itoa(m.id))
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			r = result{by: "an endless run"}
+		r, err := l.fails(ctx, pkg, envWithout+"="+strconv.Itoa(m.id))
+		if err != nil {
+			return err
 		}
 		if !r.passed {
 			m.killer, m.at = r.by, pkg
-			return
+			return nil
 		}
 	}
+	return nil
 }

@@ -4,7 +4,7 @@
 // All mutants are compiled into the test binaries at once, through `go test -overlay`, so that no file of the work tree
 // is touched and nothing is compiled twice; an environment variable says which one a run goes without.
 //
-// Usage: mutate [-v] [-run REGEXP]
+// Usage: mutate [-v] [-list] [-run REGEXP]
 package main
 
 import (
@@ -14,38 +14,91 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 )
 
-// packages are those with code that authenticates, each before those that import it: a mutant is tried with the tests of
-// its own package first, and then with those that follow.
-func packages() []string {
-	return []string{
-		"proxy/internal/base64url",
-		"proxy/internal/strictjson",
-		"proxy/jsonpointer",
-		"proxy/jose",
-		"proxy/keyring",
-		"proxy/jwt/internal/token",
-		"proxy/expr",
-		"proxy/jwks",
-		"proxy/jwt",
-		"proxy/gate",
+// target is a package whose denials are taken away.
+type target struct {
+	pkg string
+	// files are the only ones with denials that count, each with the functions that do; nil means all.
+	files map[string][]string
+	// config says that the package makes what others judge by, so that a bound that is left out is a denial as well.
+	config bool
+}
+
+// has says whether a function of a file counts.
+func (t target) has(file, function string) bool {
+	functions, ok := t.files[filepath.Base(file)]
+	return t.files == nil || ok && (functions == nil || slices.Contains(functions, function))
+}
+
+// targets are the packages with code that decides who gets in, each before those that import it: a mutant is tried with the
+// tests of its own package first, and then with those that follow.
+func targets() []target {
+	return []target{
+		{pkg: "proxy/internal/base64url"},
+		{pkg: "proxy/internal/strictjson"},
+		{pkg: "proxy/jsonpointer"},
+		{pkg: "proxy/head"},
+		{pkg: "proxy/jose"},
+		{pkg: "proxy/routing", files: map[string][]string{ // what a request is for, and which addresses are out of bounds
+			"address.go": nil,
+			"host.go":    nil,
+			"path.go":    nil,
+		}},
+		{pkg: "proxy/keyring"},
+		{pkg: "proxy/jwt/internal/token"},
+		{pkg: "proxy/expr"},
+		{pkg: "proxy/internal/dialguard"},
+		{pkg: "proxy/jwks"},
+		{pkg: "proxy/jwt"},
+		{pkg: "proxy/gate"},
+		{pkg: "proxy", files: map[string][]string{ // what is refused before it is judged, and what upstreams must not be told
+			"earlybody.go": nil,
+			"nethttp.go":   nil,
+			"handler.go":   {"exchange.serve"},
+			"forward.go":   {"exchange.outgoing", "trailerAllowed", "copyResponseFields"},
+			"upgrade.go":   {"exchange.switchProtocols"},
+			"program.go":   {"Program.Certificate", "parseCertificate"},
+		}},
+		{pkg: "internal/compile", config: true, files: map[string][]string{ // credentials and whom they stand for
+			"claimheaders.go": nil,
+			"claimrules.go":   nil,
+			"consumer.go":     nil,
+			"credential.go":   nil,
+			"grants.go":       nil,
+			"identities.go":   nil,
+			"issuers.go":      nil,
+			"jwt.go":          nil,
+			"namespaces.go":   nil,
+			"message.go":      nil,
+			"owner.go":        nil,
+			"pipeline.go":     nil,
+			"policies.go":     nil,
+			"remote.go":       nil,
+			"retained.go":     nil,
+			"revocation.go":   nil,
+			"tokenlimits.go":  nil,
+		}},
+		{pkg: "internal/rotation", config: true},
 	}
 }
 
 // witnesses are packages whose tests are asked as well, last.
-func witnesses() []string { return []string{"proxy"} }
+func witnesses() []string { return []string{"proxy/upstream", "internal/filesource"} }
 
 const equivalentFile = "hack/mutate/equivalent.txt"
 
 func main() {
 	only := flag.String("run", "", "try only mutants whose name matches this regular `expression`")
+	list := flag.Bool("list", false, "list the mutants, and try none")
 	verbose := flag.Bool("v", false, "list every mutant, not only the survivors")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, *only, *verbose)
+	err := run(ctx, choice{only: *only, list: *list, verbose: *verbose})
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutate:", err)
@@ -53,8 +106,14 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, only string, verbose bool) error {
-	filter, err := regexp.Compile(only)
+// choice is what the flags say.
+type choice struct {
+	only          string
+	list, verbose bool
+}
+
+func run(ctx context.Context, o choice) error {
+	filter, err := regexp.Compile(o.only)
 	if err != nil {
 		return fmt.Errorf("read -run: %w", err)
 	}
@@ -68,26 +127,26 @@ func run(ctx context.Context, only string, verbose bool) error {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	l := &laboratory{dir: dir, began: began}
+	l := newLaboratory(dir, began)
 	if err := l.prepare(); err != nil {
 		return err
 	}
-	l.say("%d denials in %d packages; building their tests", len(l.mutants), len(packages()))
+	tried := slices.DeleteFunc(slices.Clone(l.mutants), func(m *mutant) bool { return !filter.MatchString(m.name) })
+	if o.list {
+		return list(os.Stdout, tried)
+	}
+	l.say("%d denials in %d packages; building their tests", len(l.mutants), len(targets()))
 	if err := l.build(ctx); err != nil {
 		return err
 	}
 	if err := l.trace(ctx); err != nil {
 		return err
 	}
-	tried := l.mutants[:0:0]
-	for _, m := range l.mutants {
-		if filter.MatchString(m.name) {
-			tried = append(tried, m)
+	if err := l.try(ctx, tried, known); err != nil {
+		if errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted")
 		}
+		return err
 	}
-	l.try(ctx, tried, known)
-	if err := ctx.Err(); err != nil {
-		return errors.New("interrupted")
-	}
-	return report(os.Stdout, tried, known, options{verbose: verbose, complete: only == "", took: time.Since(began)})
+	return report(os.Stdout, tried, known, options{verbose: o.verbose, complete: o.only == "", took: time.Since(began)})
 }

@@ -50,6 +50,16 @@ func (m *mutant) fate(known equivalent) string {
 	}
 }
 
+// list writes the mutants' names, each with its place.
+func list(w io.Writer, mutants []*mutant) error {
+	for _, m := range mutants {
+		if _, err := fmt.Fprintf(w, "%s:%d: %s\n", m.file, m.line, m.name); err != nil {
+			return fmt.Errorf("write the list: %w", err)
+		}
+	}
+	return nil
+}
+
 type options struct {
 	verbose  bool
 	complete bool // whether all mutants were tried
