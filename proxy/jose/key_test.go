@@ -166,16 +166,17 @@ func TestIsSet(t *testing.T) {
 		format Format
 		want   bool
 	}{
-		"a set":                     {` {"keys":[{"kty":"oct"}]}`, FormatAuto, true},
-		"a set that is said to be":  {`{"keys":[1]}`, FormatJWKS, true},
-		"an empty set":              {`{"keys":[]}`, FormatAuto, true},
-		"keys that are no list":     {`{"keys":{}}`, FormatJWKS, false},
-		"a key":                     {`{"kty":"oct"}`, FormatAuto, false},
-		"a set where a key must be": {`{"keys":[]}`, FormatJWK, false},
-		"half a set":                {`{"keys":[`, FormatJWKS, false},
-		"keys twice":                {`{"keys":[],"keys":[]}`, FormatJWKS, false},
-		"nothing":                   {``, FormatJWKS, false},
-		"octets":                    {`{"keys":[]}`, FormatOctets, false},
+		"a set":                      {` {"keys":[{"kty":"oct"}]}`, FormatAuto, true},
+		"a set that is said to be":   {`{"keys":[1]}`, FormatJWKS, true},
+		"an empty set":               {`{"keys":[]}`, FormatAuto, true},
+		"keys that are no list":      {`{"keys":{}}`, FormatJWKS, false},
+		"a key":                      {`{"kty":"oct"}`, FormatAuto, false},
+		"a set where a key must be":  {`{"keys":[]}`, FormatJWK, false},
+		"half a set":                 {`{"keys":[`, FormatJWKS, false},
+		"keys twice":                 {`{"keys":[],"keys":[]}`, FormatJWKS, false},
+		"nothing":                    {``, FormatJWKS, false},
+		"octets":                     {`{"keys":[]}`, FormatOctets, false},
+		"more than a value may have": {`{"keys":[]}` + strings.Repeat(" ", maxBytes), FormatJWKS, false},
 	} {
 		if got := IsSet([]byte(tc.data), tc.format); got != tc.want {
 			t.Errorf("%s: %t, want %t", name, got, tc.want)

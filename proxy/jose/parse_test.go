@@ -279,7 +279,9 @@ func TestParsePEM(t *testing.T) {
 		},
 		"a private key of another type":                  {data: block("DSA PRIVATE KEY", []byte("x")), opts: halved(ES256), want: unsupported},
 		"a private key behind its certificate, to halve": {data: certificate(t, k.p256) + block("PRIVATE KEY", pkcs8), opts: halved(ES256), want: unsupported},
-		"an encrypted private key, to halve":             {data: block("ENCRYPTED PRIVATE KEY", []byte("x")), opts: halved(ES256), want: unsupported},
+		"an encrypted private key, to halve": {
+			data: block("ENCRYPTED PRIVATE KEY", []byte("x")), opts: halved(ES256), want: unsupported, says: "holds a private key",
+		},
 		"an encrypted private key": {
 			data: block("ENCRYPTED PRIVATE KEY", []byte("x")), opts: algorithms(ES256), want: unsupported, says: "private key",
 		},

@@ -43,6 +43,7 @@ func TestParsePathCanonicalises(t *testing.T) {
 		"a percent sign and one digit":           {"/%25a", "/%25a", "/%25a"},
 		"a space encoded twice, inside":          {"/a%2520b", "/a%2520b", "/a%2520b"},
 		"Latin-1":                                {"/%E9t%E9/%C0x", "/%E9t%E9/%C0x", "/%E9t%E9/%C0x"},
+		"digits behind an escape that are none":  {"/%80aC0%80", "/%80aC0%80", "/%80aC0%80"},
 		"UTF-8 of three and four bytes":          {"/%E0%A0%80%F0%90%80%80", "/%E0%A0%80%F0%90%80%80", "/%E0%A0%80%F0%90%80%80"},
 	}
 	for name, tc := range tests {
@@ -91,6 +92,8 @@ func TestParsePathRefuses(t *testing.T) {
 		"an escaped space before parameters":      {"/admin%20;x", ErrPathAmbiguous},
 		"an escaped space after parameters":       {"/admin;x%20", ErrPathAmbiguous},
 		"an escaped space twice encoded":          {"/admin%2520", ErrPathAmbiguous},
+		"one twice encoded before parameters":     {"/admin%2520;x", ErrPathAmbiguous},
+		"one twice encoded after parameters":      {"/admin;x%2520", ErrPathAmbiguous},
 		"dots with parameters":                    {"/public/..;/admin", ErrPathAmbiguous},
 		"a dot with parameters":                   {"/.;x/admin", ErrPathAmbiguous},
 		"dots with escaped parameters":            {"/public/..%3b/admin", ErrPathAmbiguous},
