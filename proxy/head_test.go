@@ -2,13 +2,18 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/refusal"
 )
 
@@ -200,6 +205,26 @@ func TestNoOtherUpgrade(t *testing.T) {
 				t.Errorf("upgrade %t, key %q, want %t", h.upgrade, h.key, tc.want)
 			}
 		})
+	}
+}
+
+// TestBodyIsReadOnce: whoever asks for it again gets an error, not what is left of it.
+func TestBodyIsReadOnce(t *testing.T) {
+	t.Parallel()
+	budget := &bodyBudget{most: 64, timeout: time.Minute}
+	h := requestHead{
+		r:       requestAs(func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("token=a")), 7 }),
+		control: http.NewResponseController(httptest.NewRecorder()), budget: budget,
+	}
+	if body, err := h.ReadBody(64); err != nil || string(body) != "token=a" {
+		t.Fatalf("read %q, %v", body, err)
+	}
+	if body, err := h.ReadBody(64); !errors.Is(err, head.ErrBodyCut) || body != nil {
+		t.Errorf("read again %q, %v, want %v", body, err, head.ErrBodyCut)
+	}
+	h.releaseBody()
+	if held := budget.held.Load(); held != 0 {
+		t.Errorf("%d bytes are held", held)
 	}
 }
 

@@ -17,6 +17,7 @@ func trueDenies(function string) bool {
 		"sources.stripFields.func", "sources.stripCookies.func", "sources.stripQuery.func",
 		"IsIdentity", "SameName", "reserved.has", "reserved.has.func", "Verdict.Reserved", "isDotSegment", "isControl",
 		"isOwn", "isLocal", "isLocal.func", "owner.missing", "owner.suspends", "isSuspended", "Record.Spent",
+		"credentialDraft.retainOne.func",
 	}, function)
 }
 
@@ -189,7 +190,7 @@ func bounds() []string {
 	return []string{
 		"NotBefore", "NotAfter", "Until", "until", "Replaced", "RetainUntil", "cuts",
 		"Revocation", "IssuedBefore", "TokenIDs", "KeyIDs", "keyIDs",
-		"State", "Issuer", "Audiences", "MaxLifetime", "TokenTypes", "RequiredClaims", "RequiredScopes", "ClaimRules",
+		"Issuer", "Audiences", "MaxLifetime", "TokenTypes", "RequiredClaims", "RequiredScopes", "ClaimRules",
 		"AllowGroups", "DenyGroups",
 	}
 }

@@ -274,7 +274,7 @@ func checkLabelValue(field, value string, errs *problems) {
 // isMetadataURL reports whether a challenge may carry the URL as that of the resource's metadata (RFC 9728 section 3).
 func isMetadataURL(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && !strings.Contains(text, "#") &&
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil && !strings.Contains(text, "#") &&
 		isQuotable(text) && !strings.Contains(text, " ")
 }
 

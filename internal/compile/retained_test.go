@@ -222,19 +222,38 @@ func TestKeySources(t *testing.T) {
 	if got := compile.KeySources(c, secrets)[0]; got.Kind != compile.SourceUnusable {
 		t.Errorf("an unknown format has kind %d", got.Kind)
 	}
+	c.Spec.Keys[0].Format = ""
+	c.Spec.Algorithms = append(c.Spec.Algorithms, "ES257")
+	if got := compile.KeySources(c, secrets)[0]; got.Kind != compile.SourceKey {
+		t.Errorf("a key beside an unknown algorithm has kind %d", got.Kind)
+	}
 }
 
 func TestRotationOutOfBounds(t *testing.T) {
 	t.Parallel()
-	for want, rotation := range map[string]v1alpha1.Rotation{
-		"spec.rotation.overlap":         {Overlap: &metav1.Duration{Duration: -time.Second}},
-		"spec.rotation.maxRetainedKeys": {MaxRetainedKeys: ptr.To(int32(5))},
+	day := 24 * time.Hour
+	overlap := func(d time.Duration) v1alpha1.Rotation {
+		return v1alpha1.Rotation{Overlap: &metav1.Duration{Duration: d}}
+	}
+	retained := func(n int32) v1alpha1.Rotation { return v1alpha1.Rotation{MaxRetainedKeys: ptr.To(n)} }
+	for name, tc := range map[string]struct {
+		rotation v1alpha1.Rotation
+		want     string // what the refusal begins with; empty: there is none
+	}{
+		"no overlap":         {overlap(0), ""},
+		"the longest":        {overlap(365 * day), ""},
+		"a negative overlap": {overlap(-time.Second), "spec.rotation.overlap"},
+		"too long":           {overlap(365*day + 1), "spec.rotation.overlap"},
+		"one key":            {retained(1), ""},
+		"the most keys":      {retained(4), ""},
+		"no key":             {retained(0), "spec.rotation.maxRetainedKeys"},
+		"too many keys":      {retained(5), "spec.rotation.maxRetainedKeys"},
 	} {
 		c, secrets := rotating(t)
-		c.Spec.Rotation = &rotation
+		c.Spec.Rotation = &tc.rotation
 		entry, verdict := compile.Credential(compile.CredentialInput{Credential: c, Secrets: secrets})
-		if entry != nil || !strings.HasPrefix(verdict.Conditions[0].Message, want) {
-			t.Errorf("%s: served, or %q", want, verdict.Conditions[0].Message)
+		if (entry == nil) != (tc.want != "") || !strings.HasPrefix(verdict.Conditions[0].Message, tc.want) {
+			t.Errorf("%s: served %t, %q", name, entry != nil, verdict.Conditions[0].Message)
 		}
 	}
 }
