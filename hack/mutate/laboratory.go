@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,10 +224,35 @@ func (l *laboratory) limit(pkg string) time.Duration {
 
 // execute runs a test binary.
 func (l *laboratory) execute(ctx context.Context, pkg string, args, env []string) ([]byte, error) {
+	properties, err := hasProperties(pkg)
+	if err != nil {
+		return nil, err
+	}
+	if properties { // the same cases each time, and no file that makes others try those of a mutant
+		args = append(args, "-rapid.seed=1", "-rapid.nofailfile")
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(l.dir, binary(pkg)), args...)
 	cmd.Dir = pkg
 	cmd.Env = append(os.Environ(), env...)
 	return cmd.CombinedOutput()
+}
+
+// hasProperties says whether tests of a package draw their cases with rapid.
+func hasProperties(pkg string) (bool, error) {
+	files, err := filepath.Glob(pkg + "/*_test.go")
+	if err != nil {
+		return false, fmt.Errorf("find the tests of %s: %w", pkg, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return false, fmt.Errorf("look for properties: %w", err)
+		}
+		if bytes.Contains(text, []byte(`"pgregory.net/rapid"`)) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)

@@ -158,3 +158,11 @@ func TestLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestHasProperties(t *testing.T) {
+	for pkg, want := range map[string]bool{"../../internal/compile": true, "../../internal/rotation": false} {
+		if got, err := hasProperties(pkg); err != nil || got != want {
+			t.Errorf("%s: %t, %v, want %t", pkg, got, err, want)
+		}
+	}
+}
