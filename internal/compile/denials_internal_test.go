@@ -50,7 +50,8 @@ func TestEachMistakeIsFound(t *testing.T) {
 	}
 	header := func(name string) func(*problems) {
 		return func(errs *problems) {
-			newClaimHeaders("headers", []v1alpha1.ClaimToHeader{{Header: name, Claim: "/tier"}}, errs)
+			var claims []v1alpha1.ClaimToHeader
+			newClaimHeaders("headers", append(claims, v1alpha1.ClaimToHeader{Header: name, Claim: "/tier"}), errs)
 		}
 	}
 	// An empty text: nothing is wrong.
