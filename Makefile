@@ -84,7 +84,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: mutate
-mutate: ## Take each denial out of the authentication code in turn; fail where no test notices (some minutes)
+mutate: ## Take each denial of who gets in away in turn; fail where no test notices (a quarter of an hour)
 	@go run ./hack/mutate
 
 .PHONY: bench

@@ -1,5 +1,8 @@
-// Command mutate proves that the tests hold every denial of the authentication code: it takes each branch that denies
-// away in turn and asks for a test that fails without it.
+// Command mutate proves that the tests hold every denial of the code that decides who gets in: it takes each branch that
+// denies away in turn and asks for a test that fails without it. Where what denies is a bound of a configuration, the bound
+// is left out.
+//
+// No single failure counts: a test must fail again by itself, and a run that dies or hangs must do so twice.
 //
 // All mutants are compiled into the test binaries at once, through `go test -overlay`, so that no file of the work tree
 // is touched and nothing is compiled twice; an environment variable says which one a run goes without.
