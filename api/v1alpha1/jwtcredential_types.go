@@ -47,7 +47,7 @@ type JWTCredentialList struct {
 
 // Algorithm is a JWS signature algorithm (RFC 7518 section 3.1, RFC 8037). There is no "none".
 //
-// +kubebuilder:validation:Enum=HS256;HS384;HS512;RS256;RS384;RS512;PS256;PS384;PS512;ES256;ES384;ES512;EdDSA
+// +kubebuilder:validation:Enum=HS256;HS384;HS512;RS256;RS384;RS512;PS256;PS384;PS512;ES256;ES384;ES512;EdDSA;Ed25519
 type Algorithm string
 
 const (
@@ -75,8 +75,10 @@ const (
 	AlgorithmES384 Algorithm = "ES384"
 	// AlgorithmES512 is ECDSA on the curve P-521 with SHA-512.
 	AlgorithmES512 Algorithm = "ES512"
-	// AlgorithmEdDSA is EdDSA on the curve Ed25519 (RFC 8037).
+	// AlgorithmEdDSA is EdDSA on the curve Ed25519, in tokens that say EdDSA (RFC 8037).
 	AlgorithmEdDSA Algorithm = "EdDSA"
+	// AlgorithmEd25519 is the same in tokens that say Ed25519 (RFC 9864). A credential whose tokens say either lists both.
+	AlgorithmEd25519 Algorithm = "Ed25519"
 )
 
 // JWTCredentialSpec describes keys and what their tokens may do.
@@ -84,7 +86,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.keys) != has(self.remoteJWKS)",message="keys or remoteJWKS must be set, and only one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.remoteJWKS) || !self.algorithms.exists(a, a.startsWith('HS'))",message="remoteJWKS can't be used with HMAC algorithms (HS256, HS384, HS512): write those of public keys, such as ES256",fieldPath=".remoteJWKS"
 // +kubebuilder:validation:XValidation:rule="self.algorithms.exists(a, a.startsWith('HS')) || !has(self.keys) || !self.keys.exists(k, has(k.format) && k.format == 'Octets')",message="format Octets is a shared secret: use it with the algorithms HS256, HS384 or HS512, or choose the format of a public key (PEM, JWK, JWKS)",fieldPath=".keys"
-// +kubebuilder:validation:XValidation:rule="!self.algorithms.exists(a, a.startsWith('HS')) || !has(self.keys) || !self.keys.exists(k, has(k.format) && k.format == 'PEM')",message="format PEM is a public key: use it with RS, PS, ES or EdDSA algorithms, or choose the format of a shared secret (Octets, JWK, JWKS)",fieldPath=".keys"
+// +kubebuilder:validation:XValidation:rule="!self.algorithms.exists(a, a.startsWith('HS')) || !has(self.keys) || !self.keys.exists(k, has(k.format) && k.format == 'PEM')",message="format PEM is a public key: use it with RS, PS, ES, EdDSA or Ed25519 algorithms, or choose the format of a shared secret (Octets, JWK, JWKS)",fieldPath=".keys"
 type JWTCredentialSpec struct {
 	// consumerRef names the Consumer that the tokens stand for. Immutable.
 	// +required
@@ -110,11 +112,11 @@ type JWTCredentialSpec struct {
 
 	// algorithms are the signature algorithms that tokens may use. They are a property of the credential, never of the
 	// token: a token with another `alg` is refused before any key is tried. HMAC algorithms (HS256, HS384, HS512) can't
-	// be mixed with others, so that a public key can never be taken for a shared secret. 1 to 10 items.
+	// be mixed with others, so that a public key can never be taken for a shared secret. 1 to 11 items.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:MaxItems=11
 	// +kubebuilder:validation:XValidation:rule="self.all(a, a.startsWith('HS')) || !self.exists(a, a.startsWith('HS'))",message="HMAC algorithms (HS256, HS384, HS512) can't be mixed with others: use one JWTCredential for shared secrets and another for public keys"
 	Algorithms []Algorithm `json:"algorithms"`
 

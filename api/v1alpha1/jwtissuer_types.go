@@ -22,11 +22,11 @@ type JWTIssuer struct {
 
 	// algorithms are the signature algorithms that tokens may use; a token with another `alg` is refused before any key
 	// is looked for. HMAC algorithms are not for identity providers: who can verify with a shared secret can sign with
-	// it. 1 to 10 items.
+	// it. 1 to 11 items.
 	// +required
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:MaxItems=11
 	// +kubebuilder:validation:XValidation:rule="!self.exists(a, a.startsWith('HS'))",message="HMAC algorithms (HS256, HS384, HS512) can't be used with issuers: write those of the issuer's public keys, such as RS256 or ES256"
 	Algorithms []Algorithm `json:"algorithms"`
 

@@ -22,7 +22,7 @@ import (
 
 // Algorithms are the JWS algorithms that keys can be made for.
 func Algorithms() []string {
-	return []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+	return []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 }
 
 // Key is a freshly made key.
@@ -53,7 +53,7 @@ func NewKey(algorithm string) (Key, error) {
 		private, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case "ES512":
 		private, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	case "EdDSA":
+	case "EdDSA", "Ed25519":
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		return Key{}, unknownAlgorithm(algorithm)
@@ -84,7 +84,12 @@ func Token(algorithm string, private []byte, kid string, claims map[string]any) 
 	if err != nil {
 		return "", err
 	}
-	token := jwt.NewWithClaims(jwt.GetSigningMethod(algorithm), jwt.MapClaims(claims))
+	method := jwt.GetSigningMethod(algorithm)
+	if algorithm == "Ed25519" {
+		method = jwt.SigningMethodEdDSA // the same signatures under another name (RFC 9864 section 2.2)
+	}
+	token := jwt.NewWithClaims(method, jwt.MapClaims(claims))
+	token.Header["alg"] = algorithm
 	if kid != "" {
 		token.Header["kid"] = kid
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Algorithm is a JWS signature algorithm, spelled as in the alg header parameter (RFC 7518 section 3.1, RFC 8037
-// section 3.1).
+// section 3.1, RFC 9864 section 2.2). Names are compared as they are: none stands for another.
 type Algorithm string
 
 // The algorithms that are supported. There is no "none".
@@ -25,8 +25,10 @@ const (
 	ES256 Algorithm = "ES256"
 	ES384 Algorithm = "ES384"
 	ES512 Algorithm = "ES512"
-	// EdDSA is Ed25519 alone.
+	// EdDSA is that of Ed25519 alone.
 	EdDSA Algorithm = "EdDSA"
+	// Ed25519 makes the same signatures as EdDSA with such a key, under a name that says so (RFC 9864 section 2.2).
+	Ed25519 Algorithm = "Ed25519"
 )
 
 // ParseAlgorithm returns the algorithm of exactly that name, and whether it is supported.
@@ -80,7 +82,7 @@ func (a Algorithm) family() family {
 		return familyP384
 	case ES512:
 		return familyP521
-	case EdDSA:
+	case EdDSA, Ed25519:
 		return familyEd25519
 	default:
 		return familyUnknown
@@ -127,7 +129,7 @@ func (a Algorithm) method() jwt.SigningMethod {
 		return jwt.SigningMethodES384
 	case ES512:
 		return jwt.SigningMethodES512
-	case EdDSA:
+	case EdDSA, Ed25519:
 		return jwt.SigningMethodEdDSA
 	default:
 		return nil

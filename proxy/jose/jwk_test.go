@@ -31,10 +31,13 @@ func TestParseJWK(t *testing.T) {
 	weak := parsed{Problems: []string{"weak"}}
 	with := func(more map[string]any) string { return jwkOf(t, pub, more) }
 	runParse(t, map[string]parseCase{
-		"an EC key":  {data: with(nil), opts: algorithms(ES256), want: thumb(ES256)},
-		"an RSA key": {data: jwkOf(t, k.rsa.Public(), nil), opts: algorithms(RS256, PS256), want: thumb(RS256, PS256)},
-		"Ed25519":    {data: jwkOf(t, k.ed.Public(), nil), opts: algorithms(EdDSA), want: thumb(EdDSA)},
-		"a secret":   {data: jwkOf(t, secret(64), nil), opts: algorithms(HS256, HS512), want: parsed{Keys: []string{" [HS256 HS512]"}}},
+		"an EC key":                  {data: with(nil), opts: algorithms(ES256), want: thumb(ES256)},
+		"an RSA key":                 {data: jwkOf(t, k.rsa.Public(), nil), opts: algorithms(RS256, PS256), want: thumb(RS256, PS256)},
+		"Ed25519":                    {data: jwkOf(t, k.ed.Public(), nil), opts: algorithms(EdDSA), want: thumb(EdDSA)},
+		"Ed25519 under both names":   {data: jwkOf(t, k.ed.Public(), nil), opts: algorithms(EdDSA, Ed25519), want: thumb(EdDSA, Ed25519)},
+		"Ed25519 that says its name": {data: jwkOf(t, k.ed.Public(), map[string]any{"alg": "Ed25519"}), opts: algorithms(EdDSA, Ed25519), want: thumb(Ed25519)},
+		"Ed25519 that says EdDSA":    {data: jwkOf(t, k.ed.Public(), map[string]any{"alg": "EdDSA"}), opts: algorithms(EdDSA, Ed25519), want: thumb(EdDSA)},
+		"a secret":                   {data: jwkOf(t, secret(64), nil), opts: algorithms(HS256, HS512), want: parsed{Keys: []string{" [HS256 HS512]"}}},
 		"its alg narrows the credential's": {
 			data: jwkOf(t, k.rsa.Public(), map[string]any{"alg": "PS256"}), opts: algorithms(RS256, PS256), want: thumb(PS256),
 		},

@@ -236,7 +236,7 @@ func parseSet(body []byte) (usable []*jose.Key, problems []string, err error) {
 func Algorithms() []jose.Algorithm {
 	return []jose.Algorithm{
 		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
-		jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+		jose.ES256, jose.ES384, jose.ES512, jose.EdDSA, jose.Ed25519,
 	}
 }
 
