@@ -70,7 +70,7 @@ func cacheOptions(opts Options, watchErrors *watchErrors) cache.Options {
 	}
 	if opts.PodNamespace != "" {
 		o.ByObject[&coordinationv1.Lease{}] = cache.ByObject{
-			Namespaces: map[string]cache.Config{opts.PodNamespace: {LabelSelector: labels.SelectorFromSet(replicaLabels(opts))}},
+			Namespaces: map[string]cache.Config{opts.PodNamespace: {LabelSelector: labels.SelectorFromSet(leaseLabels(opts))}},
 		}
 	}
 	return o

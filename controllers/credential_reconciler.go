@@ -45,6 +45,7 @@ type credentialReconciler struct {
 	log       *slog.Logger
 	history   *rotation.History
 	vault     *vault
+	uses      *keyUses
 	now       func() time.Time
 
 	// askSalt is asked before anything else; salt is what it said.
@@ -71,6 +72,7 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 		r.secrets.retain(secretOwner(key), nil)
 		r.history.Forget(key)
 		r.vault.forget(key)
+		r.uses.forget(key)
 		r.reports.remove(objectRef{kindJWTCredential, key})
 		r.progress.finish(run)
 		return reconcile.Result{}, nil
@@ -86,8 +88,11 @@ func (r *credentialReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 	entry, verdict := compile.Credential(input)
 	if entry == nil {
 		r.publisher.DeleteCredential(key)
+		r.uses.forget(key)
 	} else {
+		old := r.publisher.Keyring().Get(key)
 		r.publisher.SetCredential(entry)
+		r.uses.replaced(old, entry, verdict, r.salt)
 		if entry.Remote != nil {
 			// Only now that the set is asked for is it known how it is doing.
 			if source, state, held := r.publisher.KeySets().Held(key); held {

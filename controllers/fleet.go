@@ -225,27 +225,12 @@ func (w *fleetWatcher) Start(ctx context.Context) error {
 }
 
 func (w *fleetWatcher) handler() toolscache.ResourceEventHandler {
-	observe := func(object any) {
-		lease, ok := object.(*coordinationv1.Lease)
-		if !ok {
-			return
-		}
+	observe := func(lease *coordinationv1.Lease) {
 		if err := w.fleet.observe(lease); err != nil {
 			w.log.Warn("a replica's Lease is not understood", "lease", lease.Name, "err", err)
 		}
 	}
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    observe,
-		UpdateFunc: func(_, object any) { observe(object) },
-		DeleteFunc: func(object any) {
-			if gone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-				object = gone.Obj
-			}
-			if lease, ok := object.(*coordinationv1.Lease); ok {
-				w.fleet.lost(lease.Name)
-			}
-		},
-	}
+	return leaseHandler(componentReplica, observe, w.fleet.lost)
 }
 
 // sweep deletes the Leases of replicas that ended without deleting them and whose Pod is not their owner.

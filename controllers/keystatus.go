@@ -31,9 +31,10 @@ type keyObservation struct {
 }
 
 // observeKeys judges the keys of a verdict at a moment. old is the status so far, which knows since when keys are there
-// and which were active. It changes nothing and reads no clock.
-func observeKeys(old *v1alpha1.JWTCredentialStatus, verdict compile.Verdict, now time.Time) keyObservation {
-	v := keyView{verdict: verdict, now: now}
+// and which were active; lastUsed says when a key last verified a token, as far as is known. It changes nothing and reads no
+// clock.
+func observeKeys(old *v1alpha1.JWTCredentialStatus, verdict compile.Verdict, lastUsed func(thumbprint string) time.Time, now time.Time) keyObservation {
+	v := keyView{verdict: verdict, now: now, uses: useView{old.Keys, lastUsed}}
 	o := keyObservation{keys: v.statuses(old.Keys), lastRotation: old.LastRotationTime, due: v.due()}
 	if rotated(old.Keys, o.keys) {
 		at := metav1.NewTime(now)
@@ -51,6 +52,7 @@ func observeKeys(old *v1alpha1.JWTCredentialStatus, verdict compile.Verdict, now
 type keyView struct {
 	verdict compile.Verdict
 	now     time.Time
+	uses    useView
 }
 
 func (v *keyView) ended() bool {
@@ -103,6 +105,9 @@ func (v *keyView) statuses(old []v1alpha1.KeyStatus) []v1alpha1.KeyStatus {
 			until := metav1.NewTime(k.NotAfter).Rfc3339Copy()
 			status.RetainUntil = &until
 		}
+		if isLeaving(status.Phase) {
+			status.LastUsedTime = v.uses.shown(k.Thumbprint, v.now)
+		}
 		list = append(list, status)
 	}
 	slices.SortStableFunc(list, func(a, b v1alpha1.KeyStatus) int { return cmp.Compare(phaseRank(a.Phase), phaseRank(b.Phase)) })
@@ -141,8 +146,13 @@ func (v *keyView) due() time.Time {
 		}
 	}
 	for i := range v.verdict.Keys {
-		consider(v.verdict.Keys[i].NotBefore)
-		consider(v.verdict.Keys[i].NotAfter)
+		k := &v.verdict.Keys[i]
+		consider(k.NotBefore)
+		consider(k.NotAfter)
+		if isLeaving(v.phase(k)) {
+			consider(v.uses.due(k.Thumbprint))
+			consider(v.uses.end(k.Thumbprint))
+		}
 	}
 	consider(v.verdict.NotAfter)
 	if end := v.end(); !end.IsZero() {
@@ -212,8 +222,26 @@ func (v *keyView) degradation() compile.Condition {
 			end.UTC().Format(time.RFC3339))
 		return c
 	}
+	if v.servesStaleSet() {
+		c.Reason = v1alpha1.ReasonStaleJWKS
+		c.Message = "The keys of spec.remoteJWKS can't be fetched, and the last ones verify tokens for 24 hours: KeysReady says why."
+		return c
+	}
+	if names := v.leavingInUse(); len(names) > 0 {
+		c.Reason = v1alpha1.ReasonRetiringKeyInUse
+		c.Message = fmt.Sprintf("Keys on their way out verified tokens within the last hour: %s. Without them such tokens are refused; "+
+			"status.keys[].lastUsedTime says when they were used.", quoted(names))
+		return c
+	}
 	c.Status, c.Reason, c.Message = metav1.ConditionFalse, v1alpha1.ReasonAsExpected, "Nothing needs attention."
 	return c
+}
+
+// servesStaleSet reports whether the last keys of a remote set serve, which can't be fetched.
+func (v *keyView) servesStaleSet() bool {
+	return slices.ContainsFunc(v.verdict.Conditions, func(c compile.Condition) bool {
+		return c.Type == v1alpha1.ConditionKeysReady && c.Status == metav1.ConditionTrue && c.Reason == v1alpha1.ReasonStaleKeys
+	})
 }
 
 // servingLastGood lists the items of spec.keys of which only what their Secrets held before verifies tokens.

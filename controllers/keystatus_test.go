@@ -21,6 +21,9 @@ func observed(o keyObservation, since time.Time) []string {
 		if k.Message != "" {
 			line += ": " + k.Message
 		}
+		if k.LastUsedTime != nil {
+			line += " used " + k.LastUsedTime.Sub(since).String()
+		}
 		lines = append(lines, line)
 	}
 	for _, c := range o.conditions {
@@ -62,11 +65,19 @@ func TestObserveKeys(t *testing.T) {
 	}
 	retained := func(k *compile.KeyReport) { k.Retained = true }
 	unusable := func(k *compile.KeyReport) { k.Unusable = "too short" }
+	listed := func(thumbprint string, ago time.Duration) v1alpha1.KeyStatus {
+		used := metav1.NewTime(now.Add(-ago))
+		return v1alpha1.KeyStatus{Thumbprint: thumbprint, Phase: v1alpha1.KeyPhaseRetained, LastUsedTime: &used}
+	}
 	tests := map[string]struct {
 		old  []v1alpha1.KeyStatus
 		keys []compile.KeyReport
 		end  time.Duration // of the credential
-		want []string
+		// used says how long before now the keys of these thumbprints were used.
+		used map[string]time.Duration
+		// ready is the reason of KeysReady in the verdict, where it is another than usual.
+		ready v1alpha1.Reason
+		want  []string
 	}{
 		"one key": {
 			keys: []compile.KeyReport{key("a")},
@@ -190,6 +201,53 @@ func TestObserveKeys(t *testing.T) {
 			keys: []compile.KeyReport{key("a", until(-day)), key("b", as("t-a"))},
 			want: []string{"t-a Active", "RotationInProgress=Completed", "Degraded=AsExpected"},
 		},
+		"a retiring key that was used": {
+			keys: []compile.KeyReport{key("old", state(v1alpha1.KeyStateRetiring)), key("new")},
+			used: map[string]time.Duration{"t-old": 10 * time.Minute, "t-new": time.Minute},
+			want: []string{"t-new Active", "t-old Retiring used -10m0s", "RotationInProgress=OverlapActive", "Degraded=RetiringKeyInUse", "due in 55m0s"},
+		},
+		"a replaced key that was used long ago": {
+			keys: []compile.KeyReport{key("a"), key("a", as("t-old"), until(day), retained)},
+			used: map[string]time.Duration{"t-old": 65 * time.Minute},
+			want: []string{"t-a Active", "t-old Retained used -1h5m0s", "RotationInProgress=OverlapActive", "Degraded=AsExpected", "due in 24h0m0s"},
+		},
+		"a use that the replicas forgot": {
+			old:  []v1alpha1.KeyStatus{listed("t-old", 30*time.Minute)},
+			keys: []compile.KeyReport{key("a"), key("a", as("t-old"), until(day), retained)},
+			want: []string{"t-a Active", "t-old Retained used -30m0s", "RotationInProgress=OverlapActive", "Degraded=RetiringKeyInUse", "due in 35m0s"},
+		},
+		"a later use within the hour": {
+			old:  []v1alpha1.KeyStatus{listed("t-old", 30*time.Minute)},
+			keys: []compile.KeyReport{key("a"), key("a", as("t-old"), until(day), retained)},
+			used: map[string]time.Duration{"t-old": time.Minute},
+			want: []string{"t-a Active", "t-old Retained used -30m0s", "RotationInProgress=OverlapActive", "Degraded=RetiringKeyInUse", "due in 30m0s"},
+		},
+		"a later use after an hour": {
+			old:  []v1alpha1.KeyStatus{listed("t-old", time.Hour)},
+			keys: []compile.KeyReport{key("a"), key("a", as("t-old"), until(day), retained)},
+			used: map[string]time.Duration{"t-old": time.Minute},
+			want: []string{"t-a Active", "t-old Retained used -1m0s", "RotationInProgress=OverlapActive", "Degraded=RetiringKeyInUse", "due in 1h4m0s"},
+		},
+		"the use of a key that was revoked": {
+			old:  []v1alpha1.KeyStatus{listed("t-old", time.Minute)},
+			keys: []compile.KeyReport{key("a"), key("old", state(v1alpha1.KeyStateRevoked))},
+			used: map[string]time.Duration{"t-old": time.Minute},
+			want: []string{"t-a Active", "t-old Revoked", "RotationInProgress=Completed", "Degraded=AsExpected"},
+		},
+		"a retiring key in use that another item keeps": {
+			keys: []compile.KeyReport{key("a"), key("b", as("t-a"), state(v1alpha1.KeyStateRetiring))},
+			used: map[string]time.Duration{"t-a": 0},
+			want: []string{"t-a Active", "RotationInProgress=OverlapActive", "Degraded=AsExpected", "due in 1h5m0s"},
+		},
+		"a key in use in the place of rubbish": {
+			keys: []compile.KeyReport{key("a", unusable), key("a", as("t-old"), until(day), retained)},
+			used: map[string]time.Duration{"t-old": 0},
+			want: []string{"t-old Retained used 0s", "t-a Invalid: too short", "RotationInProgress=Completed", "Degraded=ServingLastGood", "due in 1h5m0s"},
+		},
+		"a remote set that can't be fetched": {
+			ready: v1alpha1.ReasonStaleKeys,
+			want:  []string{"RotationInProgress=Completed", "Degraded=StaleJWKS"},
+		},
 		"what can't be told apart is left out": {
 			keys: []compile.KeyReport{key("a", as("")), key("b")},
 			want: []string{"t-b Active", "RotationInProgress=Completed", "Degraded=AsExpected"},
@@ -204,8 +262,17 @@ func TestObserveKeys(t *testing.T) {
 			if tc.end != 0 {
 				verdict.NotAfter = now.Add(tc.end)
 			}
+			if tc.ready != "" {
+				verdict.Conditions[0].Reason = tc.ready
+			}
 			old := v1alpha1.JWTCredentialStatus{Keys: tc.old}
-			if diff := cmp.Diff(tc.want, observed(observeKeys(&old, verdict, now), now)); diff != "" {
+			lastUsed := func(thumbprint string) time.Time {
+				if ago, ok := tc.used[thumbprint]; ok {
+					return now.Add(-ago)
+				}
+				return time.Time{}
+			}
+			if diff := cmp.Diff(tc.want, observed(observeKeys(&old, verdict, lastUsed, now), now)); diff != "" {
 				t.Errorf("observed (-want +got):\n%s", diff)
 			}
 			if verdict.Conditions[0].Status != metav1.ConditionTrue {
@@ -214,6 +281,8 @@ func TestObserveKeys(t *testing.T) {
 		})
 	}
 }
+
+func neverUsed(string) time.Time { return time.Time{} }
 
 func TestKeysAreSeenOnce(t *testing.T) {
 	t.Parallel()
@@ -224,11 +293,11 @@ func TestKeysAreSeenOnce(t *testing.T) {
 	}
 	verdict.Keys[99].State = v1alpha1.KeyStateRevoked
 	verdict.Keys[98].Unusable = strings.Repeat("x", 10)
-	status := v1alpha1.JWTCredentialStatus{Keys: observeKeys(&v1alpha1.JWTCredentialStatus{}, verdict, first).keys}
+	status := v1alpha1.JWTCredentialStatus{Keys: observeKeys(&v1alpha1.JWTCredentialStatus{}, verdict, neverUsed, first).keys}
 	if len(status.Keys) != maxKeyStatuses {
 		t.Errorf("%d keys are listed, want %d", len(status.Keys), maxKeyStatuses)
 	}
-	for _, k := range observeKeys(&status, verdict, first.Add(time.Hour)).keys {
+	for _, k := range observeKeys(&status, verdict, neverUsed, first.Add(time.Hour)).keys {
 		if !k.FirstSeenTime.Time.Equal(first) || k.Phase != v1alpha1.KeyPhaseActive {
 			t.Errorf("%s is %s since %s", k.Thumbprint, k.Phase, k.FirstSeenTime)
 		}
@@ -238,7 +307,7 @@ func TestKeysAreSeenOnce(t *testing.T) {
 func TestCredentialThatIsNotAcceptedHasNoPhaseConditions(t *testing.T) {
 	t.Parallel()
 	accepted := compile.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonInvalid}
-	o := observeKeys(&v1alpha1.JWTCredentialStatus{}, compile.Verdict{Conditions: []compile.Condition{accepted}}, time.Unix(1, 0))
+	o := observeKeys(&v1alpha1.JWTCredentialStatus{}, compile.Verdict{Conditions: []compile.Condition{accepted}}, neverUsed, time.Unix(1, 0))
 	if diff := cmp.Diff([]compile.Condition{accepted}, o.conditions); diff != "" {
 		t.Errorf("conditions (-want +got):\n%s", diff)
 	}

@@ -83,7 +83,7 @@ func newShell(t *testing.T, objects ...client.Object) *shell {
 	s.credential = &credentialReconciler{
 		reader: reader, scope: everywhere, secrets: secrets, publisher: s.publisher, progress: s.keys, reports: s.reports, started: started, log: log,
 		askSalt: func(context.Context) ([]byte, error) { return octets("salt"), nil },
-		history: rotation.NewHistory(), vault: newVault(options, nil, alwaysLeading{}, log), now: func() time.Time { return s.now },
+		history: rotation.NewHistory(), vault: newVault(options, nil, alwaysLeading{}, log), uses: newKeyUses(func() time.Time { return s.now }), now: func() time.Time { return s.now },
 	}
 	return s
 }

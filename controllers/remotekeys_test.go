@@ -77,7 +77,7 @@ func TestRemoteKeysOfACredential(t *testing.T) {
 	if i < 0 || verdict.Conditions[i].Reason != v1alpha1.ReasonKeysReady {
 		t.Errorf("conditions %+v", verdict.Conditions)
 	}
-	if conditions := observeKeys(&v1alpha1.JWTCredentialStatus{}, verdict, s.now).conditions; !slices.ContainsFunc(conditions, func(c compile.Condition) bool {
+	if conditions := observeKeys(&v1alpha1.JWTCredentialStatus{}, verdict, neverUsed, s.now).conditions; !slices.ContainsFunc(conditions, func(c compile.Condition) bool {
 		return c.Type == v1alpha1.ConditionKeysReady && c.Reason == v1alpha1.ReasonKeysReady
 	}) {
 		t.Errorf("keys that have no phases are judged by them: %+v", conditions)
@@ -86,7 +86,7 @@ func TestRemoteKeysOfACredential(t *testing.T) {
 	shown := func() []string {
 		told, _ := s.reports.get(objectRef{kindJWTCredential, credentialKey("acme")})
 		var lines []string
-		for _, k := range observeKeys(&v1alpha1.JWTCredentialStatus{}, told.verdict, s.now).keys {
+		for _, k := range observeKeys(&v1alpha1.JWTCredentialStatus{}, told.verdict, neverUsed, s.now).keys {
 			lines = append(lines, fmt.Sprintf("%s %s %s %v", k.Name, k.KID, k.Phase, k.Algorithms))
 		}
 		return lines

@@ -26,6 +26,10 @@ const (
 	labelInstance  = "app.kubernetes.io/instance"
 	labelComponent = "app.kubernetes.io/component"
 
+	// componentReplica and componentKeyUses are the components that Leases are of.
+	componentReplica = "replica"
+	componentKeyUses = "key-uses"
+
 	// leaseDuration is how long a replica counts after it last renewed its Lease.
 	leaseDuration = 30 * time.Second
 	// leaseRenewal is how often it does at least.
@@ -39,7 +43,12 @@ const (
 )
 
 func replicaLabels(opts Options) map[string]string {
-	return map[string]string{labelName: "ostiary", labelInstance: opts.Instance, labelComponent: "replica"}
+	return map[string]string{labelName: "ostiary", labelInstance: opts.Instance, labelComponent: componentReplica}
+}
+
+// leaseLabels are those of all Leases that replicas write for each other.
+func leaseLabels(opts Options) map[string]string {
+	return map[string]string{labelName: "ostiary", labelInstance: opts.Instance}
 }
 
 func replicaLeaseName(opts Options) string { return "ostiary-replica-" + opts.PodName }

@@ -131,6 +131,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 
 	// Who writes status and the vault.
 	history := rotation.NewHistory()
+	uses, ledger := newKeyUses(now), newUseLedger(now)
 	var keys *vault
 	var credentialTrigger trigger
 	var leader leadership = alwaysLeading{}
@@ -176,7 +177,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		add(mgr, "credential", credentialWorkers, &credentialReconciler{
 			reader: mgr.GetCache(), scope: namespaces, secrets: secrets, publisher: r.publisher,
 			progress: r.credentials, reports: all, started: newStartGate(), log: log, askSalt: salt.get,
-			history: history, vault: keys, now: now,
+			history: history, vault: keys, uses: uses, now: now,
 		}, append(credentials.sources(mgr.GetCache()), credentialTrigger.source())),
 		add(mgr, "endpoint", 1, &endpointReconciler{
 			reader: mgr.GetCache(), scope: namespaces, publisher: r.publisher, progress: r.endpoints,
@@ -190,8 +191,12 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 		addStatus(status, pipelineStatus()),
 		addStatus(status, serviceEndpointStatus()),
 		addStatus(status, consumerStatus()),
-		addStatus(status, credentialStatus()),
+		addStatus(status, credentialStatus(ledger)),
 		mgr.Add(&fleetWatcher{fleet: others, cache: mgr.GetCache(), writer: mgr.GetClient(), namespace: opts.PodNamespace, leader: leader, log: log}),
+		mgr.Add(&useReporter{
+			options: opts, client: mgr.GetClient(), cache: mgr.GetCache(), uses: uses, ledger: ledger,
+			leader: leader, recorder: mgr.GetEventRecorder("ostiary"), wake: wake, now: now, log: log,
+		}),
 	)
 	if elected, ok := leader.(*elector); ok {
 		errs = append(errs, mgr.Add(elected))

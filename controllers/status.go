@@ -104,9 +104,15 @@ func isBad(c metav1.Condition) bool {
 }
 
 // worthAnEvent reports whether people should be told of a transition: faults, their end, being served, and being
-// suspended; not that things are in progress, nor that a new object is in order.
+// suspended; not that things are in progress, that tokens of a replaced key are out there still, nor that a new object is in
+// order.
 func worthAnEvent(t transition) bool {
+	if t.before != nil && t.before.Reason == string(v1alpha1.ReasonRetiringKeyInUse) && !isBad(t.condition) {
+		return false // nobody was told of it either
+	}
 	switch v1alpha1.Reason(t.condition.Reason) {
+	case v1alpha1.ReasonRetiringKeyInUse: // every rotation of a key that is used comes through here
+		return false
 	case v1alpha1.ReasonPending, v1alpha1.ReasonPartiallyProgrammed:
 		return false
 	case v1alpha1.ReasonProgrammed:

@@ -64,13 +64,14 @@ func consumerStatus() statusKind[*v1alpha1.Consumer] {
 	}
 }
 
-func credentialStatus() statusKind[*v1alpha1.JWTCredential] {
+func credentialStatus(uses *useLedger) statusKind[*v1alpha1.JWTCredential] {
 	return statusKind[*v1alpha1.JWTCredential]{
 		kindJWTCredential, "JWTCredential",
 		func() *v1alpha1.JWTCredential { return &v1alpha1.JWTCredential{} },
 		func(c *v1alpha1.JWTCredential) *[]metav1.Condition { return &c.Status.Conditions },
 		func(c *v1alpha1.JWTCredential, verdict compile.Verdict, now time.Time) (compile.Verdict, time.Time) {
-			o := observeKeys(&c.Status, verdict, now)
+			lastUsed := func(thumbprint string) time.Time { return uses.last(newUseID(c.UID, thumbprint)) }
+			o := observeKeys(&c.Status, verdict, lastUsed, now)
 			c.Status.Keys, c.Status.LastRotationTime = o.keys, o.lastRotation
 			verdict.Conditions = o.conditions
 			return verdict, o.due

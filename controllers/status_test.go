@@ -134,6 +134,7 @@ func TestLongMessagesAreCutBetweenCharacters(t *testing.T) {
 func TestWhichTransitionsAreEvents(t *testing.T) {
 	t.Parallel()
 	was := &metav1.Condition{}
+	inUse := &metav1.Condition{Status: metav1.ConditionTrue, Reason: string(v1alpha1.ReasonRetiringKeyInUse)}
 	tests := map[string]struct {
 		transition  transition
 		want        bool
@@ -149,6 +150,9 @@ func TestWhichTransitionsAreEvents(t *testing.T) {
 		"broken protection":               {transition{condition: cond(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonProtectionBroken)}, true, true},
 		"a consumer created as suspended": {transition{condition: cond(v1alpha1.ConditionSuspended, metav1.ConditionTrue, v1alpha1.ReasonSuspended)}, true, false},
 		"a consumer that is not":          {transition{condition: cond(v1alpha1.ConditionSuspended, metav1.ConditionFalse, v1alpha1.ReasonActive)}, false, false},
+		"a replaced key in use":           {transition{condition: cond(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonRetiringKeyInUse), before: was}, false, true},
+		"a replaced key no longer in use": {transition{condition: cond(v1alpha1.ConditionDegraded, metav1.ConditionFalse, v1alpha1.ReasonAsExpected), before: inUse}, false, false},
+		"rubbish in the place of a key":   {transition{condition: cond(v1alpha1.ConditionDegraded, metav1.ConditionTrue, v1alpha1.ReasonServingLastGood), before: inUse}, true, true},
 		"a consumer no longer suspended":  {transition{condition: cond(v1alpha1.ConditionSuspended, metav1.ConditionFalse, v1alpha1.ReasonActive), before: was}, true, false},
 	}
 	for name, test := range tests {

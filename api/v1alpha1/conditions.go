@@ -29,7 +29,7 @@ const (
 	ConditionRotationInProgress ConditionType = "RotationInProgress"
 
 	// ConditionDegraded says whether the credential works, but needs someone's attention before it stops; normally False.
-	// On JWTCredential. Reasons: ServingLastGood, ExpiringSoon, AsExpected.
+	// On JWTCredential. Reasons: ServingLastGood, ExpiringSoon, StaleJWKS, RetiringKeyInUse, AsExpected.
 	ConditionDegraded ConditionType = "Degraded"
 
 	// ConditionSuspended says whether the consumer's tokens are refused because someone asked for it; normally False.
@@ -152,8 +152,23 @@ const (
 	// ReasonExpiringSoon (True): within a week no key will verify tokens any more, or the credential ends.
 	ReasonExpiringSoon Reason = "ExpiringSoon"
 
+	// ReasonStaleJWKS (True): the keys of remoteJWKS can't be fetched now; the last ones verify for 24 hours.
+	ReasonStaleJWKS Reason = "StaleJWKS"
+
+	// ReasonRetiringKeyInUse (True): a Retiring or Retained key verified tokens within about the last hour: taking it away
+	// now refuses tokens that are in use. That is to be expected for as long as tokens live after a rotation, so there is no
+	// Event of it.
+	ReasonRetiringKeyInUse Reason = "RetiringKeyInUse"
+
 	// ReasonAsExpected (False): nothing needs attention.
 	ReasonAsExpected Reason = "AsExpected"
+)
+
+// Reasons of Events that no condition tells of.
+const (
+	// ReasonRemovedKeyInUse (Warning, on JWTCredential): a key that had verified tokens within the last hour was taken away,
+	// was revoked or came to the end of its overlap. The message says which and when it was last used.
+	ReasonRemovedKeyInUse Reason = "RemovedKeyInUse"
 )
 
 // Reasons of Suspended.

@@ -399,6 +399,12 @@ type KeyStatus struct {
 	// +optional
 	RetainUntil *metav1.Time `json:"retainUntil,omitempty"`
 
+	// lastUsedTime is when the key last verified a token that was let through, on any replica, to the minute. It is kept for
+	// Retiring and Retained keys alone and renewed hourly: while a key is in use, the latest use may be an hour later than
+	// this. Absent: no use was seen.
+	// +optional
+	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
+
 	// firstSeenTime is when the controller first reported the key.
 	// +required
 	FirstSeenTime metav1.Time `json:"firstSeenTime,omitempty,omitzero"`

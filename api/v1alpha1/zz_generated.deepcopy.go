@@ -720,6 +720,10 @@ func (in *KeyStatus) DeepCopyInto(out *KeyStatus) {
 		in, out := &in.RetainUntil, &out.RetainUntil
 		*out = (*in).DeepCopy()
 	}
+	if in.LastUsedTime != nil {
+		in, out := &in.LastUsedTime, &out.LastUsedTime
+		*out = (*in).DeepCopy()
+	}
 	in.FirstSeenTime.DeepCopyInto(&out.FirstSeenTime)
 }
 

@@ -155,9 +155,11 @@ func (p *Publisher) swap(cfg routing.Config) (problems []routing.Problem, err er
 	return problems, nil
 }
 
-// SetCredential makes the keys of one credential live; it replaces what the credential had. Keys that are published
-// elsewhere are fetched from then on.
+// SetCredential makes the keys of one credential live; it replaces what the credential had, whose uses are remembered with
+// the keys that stay. Keys that are published elsewhere are fetched from then on. A credential is set by one goroutine at a
+// time.
 func (p *Publisher) SetCredential(e *keyring.Entry) {
+	e.NoteUses(p.keyring.Get(e.Key))
 	if e.Remote == nil {
 		p.keyring.Set(e)
 		p.keySets.Release(e.Key)

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ostiary/ostiary/proxy"
+	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -189,5 +190,25 @@ func TestPublishingIsSafeFromSeveralGoroutines(t *testing.T) {
 	group.Wait()
 	if got := f.Status().Generation; got != publishers {
 		t.Errorf("Generation = %d, want %d", got, publishers)
+	}
+}
+
+func TestUsesOutliveAReplacedCredential(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	secret := []byte("0uT-of-32-octets-none-is-the-same")
+	entry := func() *keyring.Entry {
+		keys, problems, _ := jose.Parse(secret, jose.Options{Format: jose.FormatOctets, Algorithms: []jose.Algorithm{jose.HS256}})
+		if len(keys) != 1 {
+			t.Fatal(problems)
+		}
+		return &keyring.Entry{Key: routing.ObjectKey{Namespace: "shop", Name: "acme"}, Keys: keyring.Keys(keys...)}
+	}
+	first, second := entry(), entry()
+	f.SetCredential(first)
+	first.Keys[0].Use().Note(f.clock.now)
+	f.SetCredential(second)
+	if got := f.Keyring().Get(second.Key).Keys[0].Use().Last(); !got.Equal(f.clock.now) {
+		t.Errorf("last used at %s, want %s", got, f.clock.now)
 	}
 }

@@ -67,7 +67,7 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	verified, refused := verify(ctx, &unverified, entry, now, t)
+	verified, key, refused := verify(ctx, &unverified, entry, now, t)
 	explainKeys(t, &unverified, refused)
 	if refused != nil {
 		return Allowed{}, refused
@@ -76,6 +76,9 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 	p.explainClaims(t, entry, refused)
 	if refused != nil {
 		return Allowed{}, refused
+	}
+	if t == nil { // what is explained is not let through
+		entry.UseOf(key).Note(now)
 	}
 	allowed.identity = Identity{
 		Consumer:   entry.Consumer,
@@ -129,8 +132,8 @@ func (p *Policy) byKeyID(keyID string, t *trace.Trace) *keyring.Entry {
 
 // verify checks the signature with the key that the token names among the credential's, or with each that permits the
 // token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused. A key
-// outside of its window is not known.
-func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now time.Time, t *trace.Trace) (token.Verified, *Refused) {
+// outside of its window is not known. It returns the key too.
+func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now time.Time, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
 	if entry.Remote != nil {
 		return verifyRemote(ctx, u, entry, t)
 	}
@@ -150,28 +153,28 @@ func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now 
 		}
 	}
 	if named && entry.Revocation.KeyIDs.Has(kid) {
-		return token.Verified{}, refuse(refusal.TokenRevoked)
+		return token.Verified{}, nil, refuse(refusal.TokenRevoked)
 	}
 	return try(u, trials, known, t)
 }
 
-// try returns the claims where one of the keys verifies the signature. known says whether there was any key before those
-// that do not permit the token's algorithm were left out.
-func try(u *token.Unverified, trials []*jose.Key, known bool, t *trace.Trace) (token.Verified, *Refused) {
+// try returns the claims, and the key, where one of the keys verifies the signature. known says whether there was any key
+// before those that do not permit the token's algorithm were left out.
+func try(u *token.Unverified, trials []*jose.Key, known bool, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
 	switch {
 	case !known || len(trials) > maxTrials:
-		return token.Verified{}, refuse(refusal.KeyUnknown)
+		return token.Verified{}, nil, refuse(refusal.KeyUnknown)
 	case len(trials) == 0:
-		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
+		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	}
 	for _, key := range trials {
 		verified, err := u.Verify(key)
 		explainTrial(t, key, err)
 		if err == nil {
-			return verified, nil
+			return verified, key, nil
 		}
 	}
-	return token.Verified{}, refuse(refusal.SignatureInvalid)
+	return token.Verified{}, nil, refuse(refusal.SignatureInvalid)
 }
 
 // accept lets a verified token through when its claims are all that the policy and the credential ask for. Every token

@@ -146,49 +146,50 @@ func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time,
 	if !slices.Contains(i.algorithms, u.Algorithm()) {
 		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
 	}
-	return verify(ctx, u, &i.terms, now, t)
+	verified, _, refused := verify(ctx, u, &i.terms, now, t)
+	return verified, refused
 }
 
 // verifyRemote checks the signature with the key of a remote set that the token names, or with each that permits the
 // token's algorithm where it names none. The algorithm is compared with what was configured before any key is looked for,
 // and a key that the credential revokes is not looked for either.
-func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry, t *trace.Trace) (token.Verified, *Refused) {
+func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
 	remote, revoked := entry.Remote, entry.Revocation.KeyIDs
 	kid, named := u.KID()
 	switch {
 	case named && revoked.Has(kid):
-		return token.Verified{}, refuse(refusal.TokenRevoked)
+		return token.Verified{}, nil, refuse(refusal.TokenRevoked)
 	case !slices.Contains(remote.Algorithms, u.Algorithm()):
-		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
+		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	case remote.Set == nil:
-		return token.Verified{}, refuse(refusal.KeysUnavailable)
+		return token.Verified{}, nil, refuse(refusal.KeysUnavailable)
 	case !named:
 		return verifyUnnamed(ctx, u, entry, t)
 	}
 	key, err := remote.Set.Key(ctx, kid)
 	switch {
 	case errors.Is(err, jwks.ErrKeyUnknown):
-		return token.Verified{}, refuse(refusal.KeyUnknown)
+		return token.Verified{}, nil, refuse(refusal.KeyUnknown)
 	case err != nil:
-		return token.Verified{}, refuse(refusal.KeysUnavailable)
+		return token.Verified{}, nil, refuse(refusal.KeysUnavailable)
 	case revoked.Has(key.Thumbprint()):
-		return token.Verified{}, refuse(refusal.TokenRevoked)
+		return token.Verified{}, nil, refuse(refusal.TokenRevoked)
 	case !key.Permits(u.Algorithm()):
-		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
+		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	}
 	verified, err := u.Verify(key)
 	explainTrial(t, key, err)
 	if err != nil {
-		return token.Verified{}, refuse(refusal.SignatureInvalid)
+		return token.Verified{}, nil, refuse(refusal.SignatureInvalid)
 	}
-	return verified, nil
+	return verified, key, nil
 }
 
 // verifyUnnamed tries the keys of a remote set with a token that names none.
-func verifyUnnamed(ctx context.Context, u *token.Unverified, entry *keyring.Entry, t *trace.Trace) (token.Verified, *Refused) {
+func verifyUnnamed(ctx context.Context, u *token.Unverified, entry *keyring.Entry, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
 	keys, err := entry.Remote.Set.Keys(ctx)
 	if err != nil {
-		return token.Verified{}, refuse(refusal.KeysUnavailable)
+		return token.Verified{}, nil, refuse(refusal.KeysUnavailable)
 	}
 	revoked := entry.Revocation.KeyIDs
 	known := false

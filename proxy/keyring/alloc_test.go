@@ -5,6 +5,7 @@ package keyring
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 func TestLookupsAllocateNothing(t *testing.T) {
@@ -24,5 +25,17 @@ func TestLookupsAllocateNothing(t *testing.T) {
 	}
 	if found == 0 {
 		t.Error("nothing was found")
+	}
+}
+
+func TestNotingAUseAllocatesNothing(t *testing.T) {
+	e := credential(t, "acme", "acme", 10, "a", "b")
+	e.NoteUses(nil)
+	now := time.Unix(1_800_000_000, 0)
+	if allocs := testing.AllocsPerRun(1000, func() {
+		e.UseOf(e.Keys[1].Key).Note(now)
+		now = now.Add(20 * time.Second)
+	}); allocs != 0 {
+		t.Errorf("%v allocations a use, want 0", allocs)
 	}
 }

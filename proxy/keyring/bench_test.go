@@ -3,6 +3,7 @@ package keyring
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 const benchCredentials = 100_000
@@ -55,4 +56,15 @@ func BenchmarkSet(b *testing.B) {
 		e := *entries[i]
 		ring.Set(&e)
 	}
+}
+
+// BenchmarkNote shows that cores that verify with one key don't hold each other up: it costs the same with more of them.
+func BenchmarkNote(b *testing.B) {
+	var use Use
+	now := time.Unix(1_800_000_000, 0)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			use.Note(now)
+		}
+	})
 }

@@ -49,6 +49,19 @@ func (k *Keyring) Delete(key routing.ObjectKey) {
 	}
 }
 
+// Get returns a credential by its Key; nil: it is not there.
+func (k *Keyring) Get(key routing.ObjectKey) *Entry {
+	k.mu.Lock()
+	n := k.namespaces[key.Namespace]
+	k.mu.Unlock()
+	if n == nil {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.entries[key.Name]
+}
+
 // Len is how many credentials there are, over all namespaces.
 func (k *Keyring) Len() int {
 	k.mu.Lock()

@@ -14,6 +14,8 @@ type Key struct {
 	NotBefore time.Time
 	// NotAfter is the first moment at which it no longer does; zero: it always will.
 	NotAfter time.Time
+
+	use *Use
 }
 
 // Keys are keys without bounds.
