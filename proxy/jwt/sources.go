@@ -134,6 +134,17 @@ func (s *search) take(token string) {
 	s.found++
 }
 
+// takeOnly takes the token of a place that has a name for it and was found to have that name count times: more than once
+// is ambiguous, whatever is there, and one without a value is none.
+func (s *search) takeOnly(count int, token string) {
+	switch {
+	case count > 1:
+		s.ambiguous = true
+	case token != "":
+		s.take(token)
+	}
+}
+
 // find returns the request's only token.
 func (s *sources) find(h head.Head) (string, *Refused) {
 	var in search
@@ -247,12 +258,7 @@ func findCookie(h head.Head, name string, in *search) {
 			}
 		}
 	}
-	switch {
-	case count > 1:
-		in.ambiguous = true
-	case token != "":
-		in.take(token)
-	}
+	in.takeOnly(count, token)
 }
 
 // cookieValue returns the value of a cookie-pair (RFC 6265 section 4.2.1) of that name. Cookie names have case.
@@ -272,12 +278,7 @@ func findParameter(query, name string, in *search) {
 			token = value
 		}
 	}
-	switch {
-	case count > 1:
-		in.ambiguous = true
-	case token != "":
-		in.take(token)
-	}
+	in.takeOnly(count, token)
 }
 
 // parameterValue returns the value of a query parameter of that name (RFC 6750 section 2.3). A value with an invalid
