@@ -1,0 +1,119 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownTransfers says that reads and writes on TCP are made here.
+const ownTransfers = true
+
+// maxTransfer bounds what one system call copies: the scheduler can't take the processor away meanwhile.
+const maxTransfer = 256 << 10
+
+// The system calls are raw ones: they never block, so the scheduler need not be told of them, which would cost about as
+// much as a small read. p is never empty.
+
+func recvfrom(fd uintptr, p []byte, flags uintptr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd,
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(min(len(p), maxTransfer)), //nolint:gosec // a system call's buffer
+		unix.MSG_DONTWAIT|flags, 0, 0)
+	return int(n), errno
+}
+
+func sendto(fd uintptr, p []byte) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd,
+		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(min(len(p), maxTransfer)), //nolint:gosec // a system call's buffer
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	return int(n), errno
+}
+
+// receiveOnce reads into p what is there; waiting says that nothing is.
+func receiveOnce(fd uintptr, p []byte) (n int, waiting bool, err error) {
+	for {
+		n, errno := recvfrom(fd, p, 0)
+		switch errno {
+		case 0:
+			if n == 0 {
+				return 0, false, io.EOF
+			}
+			return n, false, nil
+		case unix.EAGAIN:
+			return 0, true, nil
+		case unix.EINTR:
+		default:
+			return 0, false, os.NewSyscallError("recvfrom", errno)
+		}
+	}
+}
+
+// receive reads for Read; it reports whether that is done, as syscall.RawConn asks.
+func (c *Conn) receive(fd uintptr) bool {
+	n, waiting, err := receiveOnce(fd, c.read.p)
+	c.read.n, c.read.err = n, err
+	return !waiting
+}
+
+// send writes for Write; it reports whether that is done.
+func (c *Conn) send(fd uintptr) bool {
+	t := &c.write
+	for t.n < len(t.p) {
+		n, errno := sendto(fd, t.p[t.n:])
+		switch errno {
+		case 0:
+			t.n += n
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+		default:
+			t.err = os.NewSyscallError("sendto", errno)
+			return true
+		}
+	}
+	return true
+}
+
+// probe looks whether there is nothing to read, and no end.
+func (c *Conn) probe(fd uintptr) {
+	var one [1]byte
+	_, errno := recvfrom(fd, one[:], unix.MSG_PEEK)
+	c.quiet = errno == unix.EAGAIN
+}
+
+// poller asks the kernel whether the other ends of connections have gone.
+type poller struct {
+	fds   [1]unix.PollFd
+	found presence
+	ask   func(fd uintptr)
+}
+
+func (p *poller) init() { p.ask = p.poll }
+
+// look asks for c.
+func (p *poller) look(c *Conn) presence {
+	p.found = present
+	if c.below == nil {
+		return present
+	}
+	if err := c.below.Control(p.ask); err != nil {
+		return present // it was closed at this end, whose owner knows
+	}
+	return p.found
+}
+
+func (p *poller) poll(fd uintptr) {
+	p.fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLRDHUP} //nolint:gosec // descriptors are small
+	n, err := unix.Poll(p.fds[:], 0)
+	switch {
+	case errors.Is(err, unix.EINTR), n == 0: // the next look tells
+	case err != nil:
+	case p.fds[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0:
+		p.found = absent
+	case p.fds[0].Revents&unix.POLLRDHUP != 0:
+		p.found = halfClosed
+	}
+}

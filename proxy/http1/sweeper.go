@@ -1,0 +1,135 @@
+package http1
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	sweepTick = 100 * time.Millisecond
+	// pollTicks is how often it is looked whether clients that are watched have gone.
+	pollTicks = 10
+	// sweepBatch is how many connections are looked at with the list locked.
+	sweepBatch = 512
+)
+
+// Sweeper ends what takes too long on the connections that were added to it, and notices clients that have gone, with one
+// goroutine and a coarse clock for all of them. A deadline costs one atomic store this way, where a timer per read and
+// write would cost more than the read itself.
+type Sweeper struct {
+	start time.Time
+	now   atomic.Int64 // nanoseconds since start
+	date  atomic.Pointer[string]
+	poll  poller
+
+	mu    sync.Mutex
+	conns []*Conn
+
+	stop func()
+	done chan struct{}
+}
+
+// NewSweeper returns a Sweeper at work. Close ends it.
+func NewSweeper() *Sweeper {
+	end := make(chan struct{})
+	s := &Sweeper{start: time.Now(), done: make(chan struct{}), stop: sync.OnceFunc(func() { close(end) })}
+	s.poll.init()
+	s.tell(s.start)
+	go s.run(end) // until Close
+	return s
+}
+
+// Close ends the Sweeper's goroutine. Deadlines that are armed never pass afterwards.
+func (s *Sweeper) Close() {
+	s.stop()
+	<-s.done
+}
+
+// Now returns the time since the Sweeper was made, late by up to a tick of 100 ms. It does not follow changes of the
+// system's clock.
+func (s *Sweeper) Now() time.Duration { return time.Duration(s.now.Load()) }
+
+// Date returns the time as a Date field has it (RFC 9110 section 5.6.7).
+func (s *Sweeper) Date() string { return *s.date.Load() }
+
+// Add has c swept. It is done once for a Conn, by its owner, before other methods of it are called.
+func (s *Sweeper) Add(c *Conn) {
+	c.sweeper = s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.slot = len(s.conns)
+	s.conns = append(s.conns, c)
+}
+
+// Remove ends Add; Close of a Conn calls it. It may be called again.
+func (s *Sweeper) Remove(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.slot >= len(s.conns) || s.conns[c.slot] != c {
+		return
+	}
+	last := len(s.conns) - 1
+	s.conns[c.slot] = s.conns[last]
+	s.conns[c.slot].slot = c.slot
+	s.conns[last] = nil
+	s.conns = s.conns[:last]
+}
+
+// until is when after has passed for sure, 0 for never.
+func (s *Sweeper) until(after time.Duration) int64 {
+	if after <= 0 {
+		return 0
+	}
+	return s.now.Load() + int64(after+sweepTick)
+}
+
+func (s *Sweeper) run(end <-chan struct{}) {
+	defer close(s.done)
+	ticker := time.NewTicker(sweepTick)
+	defer ticker.Stop()
+	for ticks := 1; ; ticks++ {
+		select {
+		case now := <-ticker.C:
+			s.tell(now)
+		case <-end:
+			return
+		}
+		s.sweep(ticks%pollTicks == 0)
+	}
+}
+
+// tell sets the clock.
+func (s *Sweeper) tell(now time.Time) {
+	s.now.Store(int64(now.Sub(s.start)))
+	if date := s.date.Load(); date == nil || now.Unix() != s.start.Unix() {
+		text := now.UTC().Format(http.TimeFormat)
+		if date == nil || *date != text {
+			s.date.Store(&text)
+		}
+	}
+}
+
+func (s *Sweeper) sweep(look bool) {
+	now := s.now.Load()
+	for from := 0; s.sweepSome(from, now, look); from += sweepBatch {
+	}
+}
+
+// sweepSome looks at a batch of connections, and reports whether there are more. One that is moved meanwhile, since
+// another was removed, has its turn in the next tick.
+func (s *Sweeper) sweepSome(from int, now int64, look bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := min(from+sweepBatch, len(s.conns))
+	for i := from; i < to; i++ {
+		c := s.conns[i]
+		if c.sweep(now) && look {
+			if how := s.poll.look(c); how != present {
+				c.lost(how)
+			}
+		}
+	}
+	return to < len(s.conns)
+}
