@@ -1,0 +1,437 @@
+package http1
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"unsafe"
+)
+
+// Limits of message heads.
+const (
+	// MaxHeadBytes bounds a head: the first line and all field lines with their line ends, and the empty line.
+	MaxHeadBytes = 64 << 10
+	// MaxTargetBytes bounds the request target: 8 KiB, as RFC 9112 section 3 recommends at least.
+	MaxTargetBytes = 8 << 10
+	// MaxFields bounds the field lines of a head.
+	MaxFields = 128
+)
+
+// Kind says what a field is to the engine.
+type Kind uint8
+
+// Kinds of fields. Names are compared without case.
+const (
+	// KindOther is every field that the engine has no interest in.
+	KindOther Kind = iota
+	// KindIrregular is a field whose name has other characters than letters, digits and hyphens. Servers may take it for
+	// another one: many turn such characters and hyphens alike into underscores.
+	KindIrregular
+	KindHost
+	KindContentLength
+	KindTransferEncoding
+	KindConnection
+	KindKeepAlive
+	KindProxyConnection
+	KindProxyAuthenticate
+	KindProxyAuthorization
+	KindExpect
+	KindUpgrade
+	KindHTTP2Settings
+	KindTE
+	KindTrailer
+	KindDate
+	KindAuthorization
+)
+
+// Field is one field line.
+type Field struct {
+	// Name is as it was sent.
+	Name string
+	// Value is what was sent, without white space around it.
+	Value string
+
+	start, end int32
+	kind       Kind
+}
+
+// Kind says what the field is to the engine. It is KindOther in a Field that was not parsed.
+func (f *Field) Kind() Kind { return f.kind }
+
+// Extent is where the line lies in Head, from its name to behind its CRLF; both are 0 in a Field that was not parsed.
+func (f *Field) Extent() (start, end int) { return int(f.start), int(f.end) }
+
+// What a section's fields say about the message.
+const (
+	seenHost = 1 << iota
+	seenContentLength
+	seenTransferEncoding // one that is exactly "chunked"
+	seenClose
+	seenKeepAlive
+	seenExpect
+	seenNames // Connection lists others than close, keep-alive and upgrade
+)
+
+// part is the part of a message that field lines are in.
+type part uint8
+
+const (
+	requestHead part = iota
+	responseHead
+	trailerSection
+)
+
+// section parses field lines up to the empty line, one complete line after the other, so that it can go on where the
+// bytes ended.
+type section struct {
+	fields []Field
+	length int64 // Content-Length, -1 where there is none
+	host   string
+	seen   uint8
+	kinds  uint32 // a bit for every Kind that there is
+	of     part
+
+	next    int   // where the first line begins that is not parsed yet
+	scanned int   // up to where it was looked at without finding its end; 0 before the first look
+	base    *byte // the first byte that was parsed: what was parsed lies there still
+}
+
+// parse parses lines of b from s.next on and returns where the section ends.
+func (s *section) parse(b []byte) (int, error) {
+	at := s.next
+	for {
+		if at >= len(b) {
+			break
+		}
+		i := nameEnd(b, at)
+		kind := KindIrregular
+		if i < len(b) && b[i] == ':' && i > at {
+			kind = kindOf(b[at:i])
+		} else {
+			for i < len(b) && isTokenChar(b[i]) {
+				i++
+			}
+			if i == len(b) {
+				break
+			}
+			if b[i] != ':' || i == at {
+				if b[i] == '\r' && i == at { // the empty line
+					if i+1 == len(b) {
+						break
+					}
+					if b[i+1] == '\n' {
+						s.next = at
+						return i + 2, nil
+					}
+				}
+				return 0, nameError(b, at, i)
+			}
+		}
+		v := i + 1
+		for v < len(b) && (b[v] == ' ' || b[v] == '\t') {
+			v++
+		}
+		e := valueEnd(b, v)
+		if e+1 >= len(b) && (e == len(b) || b[e] == '\r') {
+			break
+		}
+		if b[e] != '\r' || b[e+1] != '\n' {
+			return 0, valueError(b[e])
+		}
+		if len(s.fields) == MaxFields {
+			return 0, errTooManyFields
+		}
+		ve := e
+		for ve > v && (b[ve-1] == ' ' || b[ve-1] == '\t') {
+			ve--
+		}
+		value := alias(b[v:ve])
+		s.fields = append(s.fields, Field{Name: alias(b[at:i]), Value: value, start: int32(at), end: int32(e + 2), kind: kind})
+		s.kinds |= 1 << kind
+		if kind > KindIrregular && s.of != trailerSection {
+			if err := s.note(kind, value); err != nil {
+				return 0, err
+			}
+		}
+		at = e + 2
+	}
+	s.next = at
+	return 0, ErrIncomplete
+}
+
+// note takes in what a field says about the message.
+func (s *section) note(kind Kind, value string) error {
+	switch kind {
+	case KindHost:
+		if s.of != requestHead {
+			return nil
+		}
+		if s.seen&seenHost != 0 {
+			return errHostTwice
+		}
+		if !isHost(value) {
+			return errHost
+		}
+		s.seen |= seenHost
+		s.host = value
+	case KindContentLength:
+		if s.seen&seenContentLength != 0 {
+			return errLengthTwice
+		}
+		length, ok := contentLength(value)
+		if !ok {
+			return errLength
+		}
+		s.seen |= seenContentLength
+		s.length = length
+	case KindTransferEncoding:
+		if s.seen&seenTransferEncoding != 0 {
+			return errCodingTwice
+		}
+		if !equalFold(value, "chunked") {
+			return codingError(value)
+		}
+		s.seen |= seenTransferEncoding
+	case KindConnection:
+		return s.noteConnection(value)
+	case KindExpect:
+		if s.of != requestHead {
+			return nil
+		}
+		if !equalFold(value, "100-continue") {
+			return errExpect
+		}
+		s.seen |= seenExpect
+	}
+	return nil
+}
+
+// noteConnection takes in the options of a Connection field (RFC 9110 section 7.6.1).
+func (s *section) noteConnection(value string) error {
+	for option := range options(value) {
+		switch {
+		case option == "":
+		case equalFold(option, "close"):
+			s.seen |= seenClose
+		case equalFold(option, "keep-alive"):
+			s.seen |= seenKeepAlive
+		case equalFold(option, "upgrade"):
+		case !isToken(option):
+			return errConnection
+		default:
+			s.seen |= seenNames
+		}
+	}
+	return nil
+}
+
+// options yields the members of a comma-separated list, empty ones too.
+func options(list string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for more := true; more; {
+			var one string
+			one, list, more = strings.Cut(list, ",")
+			if !yield(trimSpace(one)) {
+				return
+			}
+		}
+	}
+}
+
+// listed reports whether a Connection field of fields lists name.
+func listed(fields []Field, name string) bool {
+	for i := range fields {
+		if fields[i].kind != KindConnection {
+			continue
+		}
+		for option := range options(fields[i].Value) {
+			if sameName(option, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// check judges what concerns more than one field. It is called with the minor version once the section has ended.
+func (s *section) check(minor int) error {
+	if s.seen&seenTransferEncoding != 0 {
+		if s.seen&seenContentLength != 0 {
+			return errLengthAndCoding
+		}
+		if minor == 0 {
+			return errCodingVersion
+		}
+	}
+	if s.of == requestHead && s.seen&seenHost == 0 && minor > 0 {
+		return errNoHost
+	}
+	return nil
+}
+
+// closes reports whether the message is the last one on its connection (RFC 9112 section 9.3).
+func (s *section) closes(minor int) bool {
+	return s.seen&seenClose != 0 || minor == 0 && s.seen&seenKeepAlive == 0
+}
+
+// reset makes s ready for another section. The fields' memory is kept.
+func (s *section) reset(of part) {
+	*s = section{fields: s.fields[:0], length: -1, of: of}
+}
+
+// again reports whether b are the bytes that were parsed without coming to the end, and more.
+func (s *section) again(b []byte) bool {
+	return s.scanned > 0 && s.scanned <= len(b) && s.base == unsafe.SliceData(b)
+}
+
+// lineEnded reports whether the line that was incomplete has an end now.
+func (s *section) lineEnded(b []byte) bool {
+	return bytes.IndexByte(b[s.scanned:], '\n') >= 0
+}
+
+// incomplete judges what can be judged of a head whose end is not among b.
+func (s *section) incomplete(b []byte) error {
+	if len(b) >= MaxHeadBytes {
+		s.scanned = 0
+		return ErrHeadTooLarge
+	}
+	s.scanned = len(b)
+	return ErrIncomplete
+}
+
+// contentLength parses a Content-Length: digits alone, and at most 19 of them, of which leading ones may be zero (RFC
+// 9110 section 8.6).
+func contentLength(value string) (int64, bool) {
+	if value == "" || len(value) > 19 {
+		return 0, false
+	}
+	var n uint64
+	for i := range len(value) {
+		c := value[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = n*10 + uint64(c)
+	}
+	return int64(n), n <= math.MaxInt64 //nolint:gosec // the second result says whether it fits
+}
+
+// kindOf returns the kind of a field with that name, which is made of letters, digits and hyphens.
+func kindOf(name []byte) Kind {
+	switch len(name) {
+	case 2:
+		return ifNamed(name, "te", KindTE)
+	case 4:
+		switch name[0] | 0x20 {
+		case 'h':
+			return ifNamed(name, "host", KindHost)
+		case 'd':
+			return ifNamed(name, "date", KindDate)
+		}
+	case 6:
+		return ifNamed(name, "expect", KindExpect)
+	case 7:
+		switch name[0] | 0x20 {
+		case 'u':
+			return ifNamed(name, "upgrade", KindUpgrade)
+		case 't':
+			return ifNamed(name, "trailer", KindTrailer)
+		}
+	case 10:
+		switch name[0] | 0x20 {
+		case 'c':
+			return ifNamed(name, "connection", KindConnection)
+		case 'k':
+			return ifNamed(name, "keep-alive", KindKeepAlive)
+		}
+	case 13:
+		return ifNamed(name, "authorization", KindAuthorization)
+	case 14:
+		switch name[0] | 0x20 {
+		case 'c':
+			return ifNamed(name, "content-length", KindContentLength)
+		case 'h':
+			return ifNamed(name, "http2-settings", KindHTTP2Settings)
+		}
+	case 16:
+		return ifNamed(name, "proxy-connection", KindProxyConnection)
+	case 17:
+		return ifNamed(name, "transfer-encoding", KindTransferEncoding)
+	case 18:
+		return ifNamed(name, "proxy-authenticate", KindProxyAuthenticate)
+	case 19:
+		return ifNamed(name, "proxy-authorization", KindProxyAuthorization)
+	}
+	return KindOther
+}
+
+func ifNamed(name []byte, lower string, kind Kind) Kind {
+	if equalFold(alias(name), lower) {
+		return kind
+	}
+	return KindOther
+}
+
+// isHost reports whether value is uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2) and not empty.
+// Whether there can be such a host is not judged here.
+func isHost(value string) bool {
+	host, port := value, ""
+	if strings.HasPrefix(value, "[") {
+		end := strings.IndexByte(value, ']')
+		if end < 0 {
+			return false
+		}
+		host, port = value[1:end], value[end+1:]
+		for i := range len(host) {
+			switch c := host[i]; {
+			case '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'f', c == ':', c == '.':
+			default:
+				return false
+			}
+		}
+		if port != "" && port[0] != ':' {
+			return false
+		}
+	} else if i := strings.IndexByte(value, ':'); i >= 0 {
+		host, port = value[:i], value[i:]
+	}
+	if host == "" {
+		return false
+	}
+	if value[0] != '[' && !isRegName(host) {
+		return false
+	}
+	if port == "" {
+		return true
+	}
+	for i := range len(port) - 1 {
+		if c := port[i+1]; c < '0' || c > '9' || i >= 5 {
+			return false
+		}
+	}
+	return true
+}
+
+// isRegName reports whether host is a reg-name, of which IPv4 addresses are.
+func isRegName(host string) bool {
+	for i := 0; i < len(host); i++ {
+		c := host[i]
+		switch {
+		case isNameWord(c), c == '.', c == '_':
+		case c == '%':
+			if i+2 >= len(host) || !isHex(host[i+1]) || !isHex(host[i+2]) {
+				return false
+			}
+			i += 2
+		case strings.IndexByte("~!$&'()*+,;=", c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool {
+	_, ok := hexDigit(c)
+	return ok
+}

@@ -1,0 +1,161 @@
+package http1
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unsafe"
+)
+
+// Masks for looking at eight bytes at once (SIMD within a register). A test of one byte is made to leave its answer in
+// that byte's highest bit; no sum below carries into the next byte, since the bytes are cut to seven bits before.
+const (
+	ones uint64 = 0x0101010101010101
+	low7 uint64 = 0x7f * ones
+	high uint64 = 0x80 * ones
+)
+
+// tchar (RFC 9110 section 5.6.2) as bit sets of the characters 0 to 63 and 64 to 127.
+const (
+	tokens0 uint64 = 1<<'!' | 1<<'#' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'*' | 1<<'+' | 1<<'-' | 1<<'.' | (1<<10-1)<<'0'
+	tokens1 uint64 = 1<<('^'-64) | 1<<('_'-64) | 1<<('`'-64) | 1<<('|'-64) | 1<<('~'-64) | (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64)
+)
+
+// isTokenChar reports whether c may stand in a token.
+func isTokenChar(c byte) bool {
+	switch c >> 6 {
+	case 0:
+		return tokens0>>(c&63)&1 != 0
+	case 1:
+		return tokens1>>(c&63)&1 != 0
+	}
+	return false
+}
+
+// isToken reports whether s is a token.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenChar(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isFieldChar reports whether c may stand in a field value (RFC 9110 section 5.5) or in white space around it.
+func isFieldChar(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
+
+// isTargetChar reports whether c may stand in a request target: visible ASCII, but no "#", since fragments are not sent
+// (RFC 9112 section 3.2). What URIs don't allow besides, but clients send raw, is left to whoever takes it apart.
+func isTargetChar(c byte) bool { return c > ' ' && c < 0x7f && c != '#' }
+
+// isNameWord reports whether c is a letter, a digit or a hyphen, of which nearly every field name is made.
+func isNameWord(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-'
+}
+
+// nameEnd returns the index of the first byte from i on that is no letter, digit or hyphen, or len(b).
+func nameEnd(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		c := w & low7
+		lower := c | 0x20*ones
+		letter := (lower + (0x80-'a')*ones) &^ (lower + (0x7f-'z')*ones)
+		digit := (c + (0x80-'0')*ones) &^ (c + (0x7f-'9')*ones)
+		other := (c ^ '-'*ones) + low7 // the highest bit is clear where c is a hyphen
+		if bad := (letter|digit|^other)&^w&high ^ high; bad != 0 {
+			return i + bits.TrailingZeros64(bad)/8
+		}
+	}
+	for i < len(b) && isNameWord(b[i]) {
+		i++
+	}
+	return i
+}
+
+// valueEnd returns the index of the first byte from i on that is no field character, or len(b).
+func valueEnd(b []byte, i int) int {
+	for i+8 <= len(b) {
+		w := binary.LittleEndian.Uint64(b[i:])
+		c := w & low7
+		bad := ((c + ones) | ^(c + (0x80-' ')*ones)) &^ w & high
+		if bad == 0 {
+			i += 8
+			continue
+		}
+		i += bits.TrailingZeros64(bad) / 8
+		if b[i] != '\t' {
+			return i
+		}
+		i++
+	}
+	for i < len(b) && isFieldChar(b[i]) {
+		i++
+	}
+	return i
+}
+
+// targetEnd returns the index of the first byte from i on that is no target character, or len(b).
+func targetEnd(b []byte, i int) int {
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		c := w & low7
+		bad := (w | (c + ones) | ^(c + (0x80-'!')*ones) | ^((c ^ '#'*ones) + low7)) & high
+		if bad != 0 {
+			return i + bits.TrailingZeros64(bad)/8
+		}
+	}
+	for i < len(b) && isTargetChar(b[i]) {
+		i++
+	}
+	return i
+}
+
+// equalFold reports whether s is lower, which must be in lower case, without regard to case. Only letters are folded.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// sameName reports whether two field names are the same (RFC 9110 section 5.1).
+func sameName(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		x, y := a[i], b[i]
+		if x == y {
+			continue
+		}
+		if x|0x20 != y|0x20 || x|0x20 < 'a' || x|0x20 > 'z' {
+			return false
+		}
+	}
+	return true
+}
+
+// trimSpace cuts optional white space (RFC 9110 section 5.6.3) from both ends of s.
+func trimSpace(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// alias is b as a string without a copy. It is the only place where this package makes one: the string changes with b,
+// so it may be used only as long as nobody writes to b. For what is parsed from a connection's buffer that is until the
+// exchange ends, when the buffer is given back.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
