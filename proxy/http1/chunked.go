@@ -287,7 +287,7 @@ func (c *ChunkReader) readTrailers(b []byte) int {
 	}
 	s := &c.section
 	if base := unsafe.SliceData(c.trailer); s.base != base {
-		s.reset(trailerSection)
+		s.reset(trailerSection, nil)
 		s.base = base
 	}
 	switch _, err := s.parse(c.trailer); err {

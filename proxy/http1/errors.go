@@ -74,9 +74,9 @@ var (
 
 func refusal(status int, text string) *SyntaxError { return &SyntaxError{Status: status, text: text} }
 
-// nameError says what is wrong with the field line that begins at b[at], and whose token is followed by b[i] instead of
-// a colon, or empty.
-func nameError(b []byte, at, i int) error {
+// nameError says what is wrong with a field line that begins with i token characters, if these are not followed by a
+// colon or there are none.
+func nameError(b []byte, i int) error {
 	switch c := b[i]; {
 	case c == '\r' && i+1 < len(b) && b[i+1] != '\n':
 		return errBareCR
@@ -85,7 +85,7 @@ func nameError(b []byte, at, i int) error {
 	case c == '\r':
 		return errNoColon
 	case c == ' ' || c == '\t':
-		if i == at {
+		if i == 0 {
 			return errFolded
 		}
 		for i < len(b) && (b[i] == ' ' || b[i] == '\t') {

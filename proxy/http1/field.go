@@ -2,7 +2,9 @@ package http1
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -98,64 +100,70 @@ type section struct {
 
 // parse parses lines of b from s.next on and returns where the section ends.
 func (s *section) parse(b []byte) (int, error) {
-	at := s.next
-	for {
-		if at >= len(b) {
-			break
-		}
-		i := nameEnd(b, at)
+	fields, at := s.fields, s.next
+	for at < len(b) {
+		line := b[at:]
+		i := nameEnd(line)
 		kind := KindIrregular
-		if i < len(b) && b[i] == ':' && i > at {
-			kind = kindOf(b[at:i])
+		if i < len(line) && line[i] == ':' && i > 0 {
+			kind = kindOf(line[:i])
 		} else {
-			for i < len(b) && isTokenChar(b[i]) {
+			if i == 0 && len(line) > 1 && line[0] == '\r' && line[1] == '\n' { // the empty line
+				s.fields, s.next = fields, at
+				return at + 2, nil
+			}
+			for i < len(line) && isTokenChar(line[i]) {
 				i++
 			}
-			if i == len(b) {
+			if i == len(line) || i == len(line)-1 && line[i] == '\r' {
 				break
 			}
-			if b[i] != ':' || i == at {
-				if b[i] == '\r' && i == at { // the empty line
-					if i+1 == len(b) {
-						break
-					}
-					if b[i+1] == '\n' {
-						s.next = at
-						return i + 2, nil
-					}
-				}
-				return 0, nameError(b, at, i)
+			if line[i] != ':' || i == 0 {
+				return 0, nameError(line, i)
 			}
 		}
-		v := i + 1
-		for v < len(b) && (b[v] == ' ' || b[v] == '\t') {
-			v++
+		value := line[i+1:]
+		for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
+			value = value[1:]
 		}
-		e := valueEnd(b, v)
-		if e+1 >= len(b) && (e == len(b) || b[e] == '\r') {
-			break
+		e := valueEnd(value)
+		if e >= len(value)-1 {
+			if e == len(value) || value[e] == '\r' {
+				break
+			}
+			return 0, valueError(value[e])
 		}
-		if b[e] != '\r' || b[e+1] != '\n' {
-			return 0, valueError(b[e])
+		if value[e] != '\r' || value[e+1] != '\n' {
+			return 0, valueError(value[e])
 		}
-		if len(s.fields) == MaxFields {
+		next := len(b) - len(value) + e + 2
+		value = value[:e]
+		for len(value) > 0 && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
+			value = value[:len(value)-1]
+		}
+		n := len(fields)
+		if n == cap(fields) {
+			fields = slices.Grow(fields, max(16, n))
+		}
+		if n == MaxFields {
 			return 0, errTooManyFields
 		}
-		ve := e
-		for ve > v && (b[ve-1] == ' ' || b[ve-1] == '\t') {
-			ve--
+		fields = fields[:n+1]
+		f := &fields[n]
+		f.Name, f.Value = alias(line[:i]), alias(value)
+		f.start, f.end, f.kind = int32(at), int32(next), kind
+		at = next
+		if kind == KindOther {
+			continue
 		}
-		value := alias(b[v:ve])
-		s.fields = append(s.fields, Field{Name: alias(b[at:i]), Value: value, start: int32(at), end: int32(e + 2), kind: kind})
 		s.kinds |= 1 << kind
-		if kind > KindIrregular && s.of != trailerSection {
-			if err := s.note(kind, value); err != nil {
+		if s.of != trailerSection {
+			if err := s.note(kind, f.Value); err != nil {
 				return 0, err
 			}
 		}
-		at = e + 2
 	}
-	s.next = at
+	s.fields, s.next = fields, at
 	return 0, ErrIncomplete
 }
 
@@ -208,6 +216,10 @@ func (s *section) note(kind Kind, value string) error {
 
 // noteConnection takes in the options of a Connection field (RFC 9110 section 7.6.1).
 func (s *section) noteConnection(value string) error {
+	if equalFold(value, "keep-alive") { // as most are
+		s.seen |= seenKeepAlive
+		return nil
+	}
 	for option := range options(value) {
 		switch {
 		case option == "":
@@ -274,9 +286,14 @@ func (s *section) closes(minor int) bool {
 	return s.seen&seenClose != 0 || minor == 0 && s.seen&seenKeepAlive == 0
 }
 
-// reset makes s ready for another section. The fields' memory is kept.
-func (s *section) reset(of part) {
-	*s = section{fields: s.fields[:0], length: -1, of: of}
+// reset makes s ready for another section. The memory of fields is used where it is more than there was.
+func (s *section) reset(of part, fields []Field) {
+	if cap(fields) > cap(s.fields) {
+		s.fields = fields
+	}
+	s.fields = s.fields[:0]
+	s.length, s.host, s.seen, s.kinds, s.of = -1, "", 0, 0, of
+	s.next, s.scanned, s.base = 0, 0, nil
 }
 
 // again reports whether b are the bytes that were parsed without coming to the end, and more.
@@ -329,7 +346,9 @@ func kindOf(name []byte) Kind {
 			return ifNamed(name, "date", KindDate)
 		}
 	case 6:
-		return ifNamed(name, "expect", KindExpect)
+		if name[0]|0x20 == 'e' {
+			return ifNamed(name, "expect", KindExpect)
+		}
 	case 7:
 		switch name[0] | 0x20 {
 		case 'u':
@@ -365,11 +384,21 @@ func kindOf(name []byte) Kind {
 	return KindOther
 }
 
+// ifNamed returns kind if name, which is made of letters, digits and hyphens and as long as lower, is lower in whatever
+// case.
 func ifNamed(name []byte, lower string, kind Kind) Kind {
-	if equalFold(alias(name), lower) {
-		return kind
+	i := 0
+	for ; i+8 <= len(lower); i += 8 {
+		if binary.LittleEndian.Uint64(name[i:])|0x20*ones != word(lower[i:]) {
+			return KindOther
+		}
 	}
-	return KindOther
+	for ; i < len(lower); i++ {
+		if name[i]|0x20 != lower[i] {
+			return KindOther
+		}
+	}
+	return kind
 }
 
 // isHost reports whether value is uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2) and not empty.

@@ -67,7 +67,7 @@ func (r *Request) Parse(b []byte) (int, error) {
 func (r *Request) parse(b []byte) (int, error) {
 	s := &r.section
 	if !s.again(b) {
-		r.Reset()
+		s.reset(requestHead, r.Fields)
 		s.base = unsafe.SliceData(b)
 	} else if !s.lineEnded(b) {
 		return 0, ErrIncomplete
@@ -102,7 +102,7 @@ func (r *Request) parseLine(b []byte) (int, error) {
 		return 0, methodError(b, i)
 	}
 	start := i + 1
-	end := targetEnd(b, start)
+	end := start + targetEnd(b[start:])
 	if end-start > MaxTargetBytes {
 		return 0, ErrTargetTooLarge
 	}
@@ -184,7 +184,7 @@ func targetError(b []byte, start, end int) error {
 // Listed reports whether a Connection field lists name, without regard to case. Such fields are about this connection
 // only and must not be forwarded (RFC 9110 section 7.6.1).
 func (r *Request) Listed(name string) bool {
-	return r.ConnectionTokens && listed(r.Fields, name)
+	return r.Has(KindConnection) && listed(r.Fields, name)
 }
 
 // Has reports whether there is a field of that kind.
@@ -192,10 +192,6 @@ func (r *Request) Has(kind Kind) bool { return r.section.kinds>>kind&1 != 0 }
 
 // Reset forgets the request, also one that is incomplete, and keeps the memory of Fields.
 func (r *Request) Reset() {
-	s := &r.section
-	if cap(r.Fields) > cap(s.fields) {
-		s.fields = r.Fields
-	}
-	s.reset(requestHead)
-	*r = Request{Fields: s.fields, ContentLength: -1, section: *s}
+	r.section.reset(requestHead, r.Fields)
+	*r = Request{Fields: r.section.fields, ContentLength: -1, section: r.section}
 }

@@ -70,7 +70,7 @@ func (r *Response) Parse(b []byte) (int, error) {
 func (r *Response) parse(b []byte) (int, error) {
 	s := &r.section
 	if !s.again(b) {
-		r.Reset()
+		s.reset(responseHead, r.Fields)
 		s.base = unsafe.SliceData(b)
 	} else if !s.lineEnded(b) {
 		return 0, ErrIncomplete
@@ -111,7 +111,7 @@ func (r *Response) parseLine(b []byte) (int, error) {
 		if b[end] != ' ' {
 			return 0, errStatusLine
 		}
-		end = valueEnd(b, end+1)
+		end += 1 + valueEnd(b[end+1:])
 	}
 	if end+1 >= len(b) && (end == len(b) || b[end] == '\r') {
 		return 0, ErrIncomplete
@@ -142,7 +142,7 @@ func (r *Response) Body(method string) BodyKind {
 // Listed reports whether a Connection field lists name, without regard to case. Such fields are about this connection
 // only and must not be forwarded (RFC 9110 section 7.6.1).
 func (r *Response) Listed(name string) bool {
-	return r.ConnectionTokens && listed(r.Fields, name)
+	return r.Has(KindConnection) && listed(r.Fields, name)
 }
 
 // Has reports whether there is a field of that kind.
@@ -150,10 +150,6 @@ func (r *Response) Has(kind Kind) bool { return r.section.kinds>>kind&1 != 0 }
 
 // Reset forgets the response, also one that is incomplete, and keeps the memory of Fields.
 func (r *Response) Reset() {
-	s := &r.section
-	if cap(r.Fields) > cap(s.fields) {
-		s.fields = r.Fields
-	}
-	s.reset(responseHead)
-	*r = Response{Fields: s.fields, ContentLength: -1, section: *s}
+	r.section.reset(responseHead, r.Fields)
+	*r = Response{Fields: r.section.fields, ContentLength: -1, section: r.section}
 }

@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// Masks for looking at eight bytes at once (SIMD within a register). A test of one byte is made to leave its answer in
-// that byte's highest bit; no sum below carries into the next byte, since the bytes are cut to seven bits before.
+// Masks for looking at eight bytes at once (SIMD within a register). Each test of a byte leaves its answer in that byte's
+// highest bit. Adding and subtracting is exact up to the first byte for which the answer is yes, in memory's order: it
+// carries into the next byte, or borrows from it, at none before, and later answers are not looked at.
 const (
 	ones uint64 = 0x0101010101010101
 	low7 uint64 = 0x7f * ones
@@ -53,9 +54,10 @@ func isNameWord(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-'
 }
 
-// nameEnd returns the index of the first byte from i on that is no letter, digit or hyphen, or len(b).
-func nameEnd(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
+// nameEnd returns the index of the first byte of b that is no letter, digit or hyphen, or len(b).
+func nameEnd(b []byte) int {
+	i := 0
+	for ; i <= len(b)-8; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
 		c := w & low7
 		lower := c | 0x20*ones
@@ -72,36 +74,37 @@ func nameEnd(b []byte, i int) int {
 	return i
 }
 
-// valueEnd returns the index of the first byte from i on that is no field character, or len(b).
-func valueEnd(b []byte, i int) int {
-	for i+8 <= len(b) {
-		w := binary.LittleEndian.Uint64(b[i:])
-		c := w & low7
-		bad := ((c + ones) | ^(c + (0x80-' ')*ones)) &^ w & high
-		if bad == 0 {
-			i += 8
-			continue
+// valueEnd returns the index of the first byte of b that is no field character, or len(b).
+func valueEnd(b []byte) int {
+	i := 0
+	for ; i <= len(b)-16; i += 16 {
+		v, w := binary.LittleEndian.Uint64(b[i:]), binary.LittleEndian.Uint64(b[i+8:])
+		if (v|(v-' '*ones)|(v+ones)|w|(w-' '*ones)|(w+ones))&high != 0 {
+			break
 		}
-		i += bits.TrailingZeros64(bad) / 8
-		if b[i] != '\t' {
-			return i
-		}
-		i++
 	}
-	for i < len(b) && isFieldChar(b[i]) {
+	for ; i <= len(b)-8; i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if odd := (w | (w - ' '*ones) | (w + ones)) & high; odd != 0 {
+			i += bits.TrailingZeros64(odd) / 8
+			break
+		}
+	}
+	for i < len(b) && isFieldChar(b[i]) { // the rest, and everything behind an HTAB or a character that is not ASCII
 		i++
 	}
 	return i
 }
 
-// targetEnd returns the index of the first byte from i on that is no target character, or len(b).
-func targetEnd(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 {
+// targetEnd returns the index of the first byte of b that is no target character, or len(b).
+func targetEnd(b []byte) int {
+	i := 0
+	for ; i <= len(b)-8; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
-		c := w & low7
-		bad := (w | (c + ones) | ^(c + (0x80-'!')*ones) | ^((c ^ '#'*ones) + low7)) & high
-		if bad != 0 {
-			return i + bits.TrailingZeros64(bad)/8
+		hash := w ^ '#'*ones
+		hash = (hash - ones) &^ hash
+		if odd := (w | (w - '!'*ones) | (w + ones) | hash) & high; odd != 0 {
+			return i + bits.TrailingZeros64(odd)/8
 		}
 	}
 	for i < len(b) && isTargetChar(b[i]) {
@@ -153,6 +156,13 @@ func trimSpace(s string) string {
 		s = s[:len(s)-1]
 	}
 	return s
+}
+
+// word is the first eight bytes of s, in the order in which they are loaded from memory.
+func word(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // alias is b as a string without a copy. It is the only place where this package makes one: the string changes with b,
