@@ -4,7 +4,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"os"
 	"strings"
+
+	"github.com/ostiary/ostiary/proxy/http1"
 )
 
 var (
@@ -19,11 +23,16 @@ var (
 func Cause(err error) error {
 	var timeout interface{ Timeout() bool }
 	var op *net.OpError
+	var system *os.SyscallError
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return errTimedOut
 	case errors.As(err, &op): // names addresses, the system's errors and alerts of TLS
 		return op
+	case errors.As(err, &system):
+		return system
+	case isTooLarge(err):
+		return errHeadTooLarge
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "server closed idle connection"):
 		return errClosed
 	case strings.Contains(err.Error(), "headers exceeded"):
@@ -31,4 +40,10 @@ func Cause(err error) error {
 	default:
 		return errMalformed
 	}
+}
+
+// isTooLarge reports whether a response was refused for its size.
+func isTooLarge(err error) bool {
+	var refused *http1.SyntaxError
+	return errors.As(err, &refused) && refused.Status == http.StatusRequestHeaderFieldsTooLarge
 }

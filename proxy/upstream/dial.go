@@ -8,12 +8,16 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/internal/dialguard"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
+
+// nextProtoHTTP2 is HTTP/2's name in ALPN (RFC 9113 section 3.2).
+const nextProtoHTTP2 = "h2"
 
 // ErrAddressRefused is wrapped by errors about an address that is never dialled.
 var ErrAddressRefused = dialguard.ErrRefused
@@ -38,7 +42,7 @@ func (d *dialer) withHTTP2(protocol routing.UpstreamProtocol) *dialer {
 	c.http2 = protocol
 	if protocol == routing.UpstreamHTTPS {
 		c.tls = d.tls.Clone()
-		c.tls.NextProtos = []string{"h2", "http/1.1"}
+		c.tls.NextProtos = []string{nextProtoHTTP2, "http/1.1"}
 	}
 	return &c
 }
@@ -58,7 +62,8 @@ func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn
 	return conn, nil
 }
 
-func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+// dialTLS connects and shakes hands; what is spoken then is in the connection's state.
+func (d *dialer) dialTLS(ctx context.Context, network, address string) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	conn, err := d.connect(ctx, network, address)
@@ -71,6 +76,34 @@ func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn
 	}
 	return tlsConn, nil
 }
+
+// errNotHTTP2 says that an endpoint does not speak HTTP/2 any more. Nothing of the request was sent.
+var errNotHTTP2 = errors.New("the backend does not speak HTTP/2")
+
+// dialHTTP2 is dialTLS for a client that speaks HTTP/2 alone. It returns the connection that the context brings, if there
+// is one.
+func (d *dialer) dialHTTP2(ctx context.Context, network, address string) (net.Conn, error) {
+	if brought, ok := ctx.Value(broughtKey{}).(*brought); ok {
+		if conn := brought.take(); conn != nil {
+			return conn, nil
+		}
+	}
+	conn, err := d.dialTLS(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	if conn.ConnectionState().NegotiatedProtocol != nextProtoHTTP2 {
+		return nil, errors.Join(errNotHTTP2, conn.Close())
+	}
+	return conn, nil
+}
+
+// brought is a connection that turned out to speak HTTP/2, on its way to the client that does.
+type brought struct{ conn atomic.Pointer[tls.Conn] }
+
+type broughtKey struct{}
+
+func (b *brought) take() *tls.Conn { return b.conn.Swap(nil) }
 
 // dialPolicy says which addresses may be dialled.
 type dialPolicy struct {

@@ -21,7 +21,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		}, labels),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ostiary_upstream_retries_total",
-			Help: "Requests that were given to another endpoint because the first could not be connected to.",
+			Help: "Requests that were tried again: on another endpoint where one could not be connected to, or on a new connection where an idle one had ended.",
 		}, labels),
 	}
 	if registerer != nil {

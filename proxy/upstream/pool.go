@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -29,7 +30,8 @@ func (p *pool) list() []*endpoint {
 	return nil
 }
 
-// set replaces the addresses; an endpoint that stays keeps its state. Callers must not run at the same time.
+// set replaces the addresses; an endpoint that stays keeps its state, those that leave have their idle connections closed.
+// Callers must not run at the same time.
 func (p *pool) set(addrs []netip.AddrPort) {
 	known := map[netip.AddrPort]*endpoint{}
 	for _, e := range p.list() {
@@ -49,6 +51,12 @@ func (p *pool) set(addrs []netip.AddrPort) {
 	})
 	list = slices.Compact(list)
 	p.endpoints.Store(&list)
+	for _, e := range list {
+		delete(known, e.addr)
+	}
+	for _, e := range known {
+		e.end()
+	}
 }
 
 // pick returns the endpoint with fewer requests in flight of two chosen at random (Mitzenmacher's power of two
@@ -134,6 +142,66 @@ type endpoint struct {
 	// failures counts the failed connections in a row, ejectedUntil is in nanoseconds since 1970; 0 is never.
 	failures     atomic.Int32
 	ejectedUntil atomic.Int64
+
+	// links are what transports keep of it. Reading needs no lock.
+	links atomic.Pointer[[]*link]
+	mu    sync.Mutex // held while links are replaced, and for ended
+	ended bool
+}
+
+// link returns what that transport keeps of the endpoint, nil where that is nothing yet.
+func (e *endpoint) link(owner *transport) *link {
+	if list := e.links.Load(); list != nil {
+		for _, l := range *list {
+			if l.owner == owner {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+// keep adds a link. It reports false where the endpoint is no more.
+func (e *endpoint) keep(l *link) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended {
+		return false
+	}
+	var list []*link
+	if old := e.links.Load(); old != nil {
+		list = slices.Clone(*old)
+	}
+	list = append(list, l)
+	e.links.Store(&list)
+	return true
+}
+
+// forget drops the link of a transport that is no more.
+func (e *endpoint) forget(l *link) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.links.Load()
+	if old == nil {
+		return
+	}
+	list := slices.DeleteFunc(slices.Clone(*old), func(other *link) bool { return other == l })
+	e.links.Store(&list)
+}
+
+// end is called when the endpoint is not listed any more.
+func (e *endpoint) end() {
+	e.mu.Lock()
+	e.ended = true
+	links := e.links.Swap(nil)
+	e.mu.Unlock()
+	if links == nil {
+		return
+	}
+	for _, l := range *links {
+		l.owner.forget(l)
+		l.close()
+	}
 }
 
 func (e *endpoint) ejected(now time.Time) bool {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -34,6 +35,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Now is the clock of passive health. The default is time.Now.
 	Now func() time.Time
+	// BodyTimeout is how long the next piece of a response's body may take on HTTP/1.1, so that a backend which falls
+	// silent within a response does not keep its client for ever. The default, 0, is 5 minutes.
+	BodyTimeout time.Duration
 }
 
 // Registry holds the upstreams and everything of theirs that survives a change of the configuration. Its methods may be
@@ -43,6 +47,8 @@ type Registry struct {
 	log     *slog.Logger
 	metrics *metrics
 	now     func() time.Time
+	body    time.Duration
+	conns   connections
 
 	mu         sync.Mutex
 	closed     bool
@@ -58,6 +64,7 @@ func NewRegistry(opts Options) *Registry {
 		log:        opts.Log,
 		metrics:    newMetrics(opts.Metrics),
 		now:        opts.Now,
+		body:       cmp.Or(opts.BodyTimeout, defaultBodyTimeout),
 		upstreams:  map[routing.ObjectKey]*Upstream{},
 		transports: map[transportID]*transport{},
 		pools:      map[routing.ObjectKey]map[int32]*pool{},
@@ -68,7 +75,18 @@ func NewRegistry(opts Options) *Registry {
 	if r.now == nil {
 		r.now = time.Now
 	}
+	r.conns.reaper.links, r.conns.reaper.period, r.conns.reaper.over = r.links, reapPeriod, make(chan struct{})
 	return r
+}
+
+// links are what all transports keep of all endpoints.
+func (r *Registry) links() (links []*link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.transports {
+		links = t.each(links)
+	}
+	return links
 }
 
 // Apply makes the upstreams exactly these. Connection pools whose settings did not change are kept, whatever else did;
@@ -177,6 +195,7 @@ func (r *Registry) Close() {
 	clear(r.upstreams)
 	clear(r.transports)
 	clear(r.pools)
+	r.conns.shutdown()
 }
 
 // pool returns the pool of a Service port and makes it where there is none. The caller holds mu.
@@ -231,6 +250,7 @@ func (r *Registry) build(cfg *routing.Upstream, transports map[transportID]*tran
 		})
 	}
 	u.single = len(u.targets) == 1
+	u.direct = direct(u.targets)
 	return u
 }
 
@@ -241,7 +261,7 @@ func (r *Registry) transport(id transportID, used map[transportID]*transport) *t
 		t = r.transports[id]
 	}
 	if t == nil {
-		t = newTransport(id, r.dial)
+		t = newTransport(id, r.dial, &r.conns, r.body)
 	}
 	used[id] = t
 	return t

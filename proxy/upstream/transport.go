@@ -6,22 +6,20 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/ostiary/ostiary/proxy/http1"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
 const (
-	// maxIdlePerEndpoint bounds the idle connections that are kept to one endpoint.
-	maxIdlePerEndpoint = 256
 	// maxResponseHeadBytes bounds a response head; a larger one is answered 502 upstream_protocol.
-	maxResponseHeadBytes = 64 << 10
+	maxResponseHeadBytes = http1.MaxHeadBytes
 	// defaultConnectTimeout and defaultIdleTimeout are for a Config that sets none.
 	defaultConnectTimeout = 5 * time.Second
 	defaultIdleTimeout    = 60 * time.Second
-	// continueTimeout is how long a request body waits for the backend's 100 Continue (RFC 9110 section 10.1.1).
-	continueTimeout = time.Second
 	// pingAfter and pingTimeout find dead HTTP/2 connections.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
@@ -70,17 +68,26 @@ func newTransportID(cfg *routing.Upstream, protocol routing.UpstreamProtocol, se
 
 // transport is a connection pool.
 type transport struct {
-	// negotiated speaks what the backend speaks; http1 speaks HTTP/1.1 alone, for upgrades (RFC 9110 section 7.8), which
-	// HTTP/2 does not have.
-	negotiated *http.Transport
-	http1      *http.Transport
+	protocol routing.UpstreamProtocol
+	dialer   *dialer
+	// upgrades dials for requests that ask for another protocol (RFC 9110 section 7.8), which HTTP/2 does not have.
+	upgrades *dialer
+	// http2 speaks HTTP/2 where the backend does, nil where none can.
+	http2 *http.Transport
 	// external is the one endpoint of a URL, nil for a Service's backends.
 	external *pool
 	// broken, when not nil, is why the transport can't be used safely.
 	broken error
+	// response bounds the wait for the head of a response, 0 does not; body that for each piece of its body; idle how long
+	// an unused connection is kept.
+	response, body, idle time.Duration
 
+	conns    *connections
 	inflight atomic.Int64
 	retired  atomic.Bool
+
+	mu    sync.Mutex
+	links map[*link]*endpoint
 }
 
 var (
@@ -88,8 +95,15 @@ var (
 	errServerName = errors.New("no name to verify the backend's certificate by")
 )
 
-func newTransport(id transportID, policy dialPolicy) *transport {
-	t := &transport{}
+func newTransport(id transportID, policy dialPolicy, conns *connections, body time.Duration) *transport {
+	t := &transport{
+		protocol: id.protocol,
+		response: id.response,
+		body:     body,
+		idle:     id.idle,
+		conns:    conns,
+		links:    map[*link]*endpoint{},
+	}
 	if id.url != "" {
 		t.external = &pool{}
 		t.external.endpoints.Store(&[]*endpoint{{host: id.url}})
@@ -98,10 +112,10 @@ func newTransport(id transportID, policy dialPolicy) *transport {
 	if id.protocol == routing.UpstreamHTTPS {
 		d.tls, t.broken = tlsConfig(id)
 	}
-	t.http1 = d.transport(id)
-	t.negotiated = t.http1
+	t.upgrades, t.dialer = d, d
 	if id.protocol != routing.UpstreamHTTP {
-		t.negotiated = d.withHTTP2(id.protocol).transport(id)
+		t.dialer = d.withHTTP2(id.protocol)
+		t.http2 = t.dialer.transport(id)
 	}
 	return t
 }
@@ -125,17 +139,16 @@ func tlsConfig(id transportID) (*tls.Config, error) {
 	return cfg, nil
 }
 
+// transport speaks HTTP/2 alone; HTTP/1.1 is spoken by this package.
 func (d *dialer) transport(id transportID) *http.Transport {
 	protocols := &http.Protocols{}
-	protocols.SetHTTP1(d.http2 != routing.UpstreamH2C)
 	protocols.SetHTTP2(d.http2 == routing.UpstreamHTTPS)
 	protocols.SetUnencryptedHTTP2(d.http2 == routing.UpstreamH2C)
 	return &http.Transport{
 		Proxy:                  nil, // never from the environment
 		DialContext:            d.dial,
-		DialTLSContext:         d.dialTLS,
+		DialTLSContext:         d.dialHTTP2,
 		DisableCompression:     true,
-		MaxIdleConnsPerHost:    maxIdlePerEndpoint,
 		IdleConnTimeout:        id.idle,
 		ResponseHeaderTimeout:  id.response,
 		ExpectContinueTimeout:  continueTimeout,
@@ -157,14 +170,56 @@ func (t *transport) release() {
 // retire closes the connections that are idle; the others are closed when the request on them is through.
 func (t *transport) retire() {
 	t.retired.Store(true)
+	t.mu.Lock()
+	links := t.links
+	t.links = nil
+	t.mu.Unlock()
+	for l, e := range links {
+		e.forget(l)
+		l.close()
+	}
 	t.closeIdle()
 }
 
 func (t *transport) closeIdle() {
-	t.http1.CloseIdleConnections()
-	if t.negotiated != t.http1 {
-		t.negotiated.CloseIdleConnections()
+	if t.http2 != nil {
+		t.http2.CloseIdleConnections()
 	}
+}
+
+// link returns what is kept of that endpoint.
+func (t *transport) link(e *endpoint) *link {
+	if l := e.link(t); l != nil {
+		return l
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := e.link(t); l != nil {
+		return l
+	}
+	l := newLink(t)
+	if t.retired.Load() || !e.keep(l) {
+		return closedLink(t)
+	}
+	t.links[l] = e
+	return l
+}
+
+// forget drops a link whose endpoint is no more.
+func (t *transport) forget(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.links, l)
+}
+
+// each appends the links there are.
+func (t *transport) each(links []*link) []*link {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for l := range t.links {
+		links = append(links, l)
+	}
+	return links
 }
 
 func schemeOf(protocol routing.UpstreamProtocol) string {
