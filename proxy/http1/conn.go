@@ -213,9 +213,17 @@ func (c *Conn) ExpireWrite(after time.Duration) {
 	}
 }
 
-// Revive makes reads and writes possible again after a time-out, so that an answer can be written. No time-out is armed
-// afterwards.
-func (c *Conn) Revive() { c.Expire(0) }
+// Revive makes reads and writes possible again after a time-out or a deadline, so that an answer can be written. No
+// time-out is armed afterwards, and no deadline set.
+func (c *Conn) Revive() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readUntil.Store(0)
+	c.writeUntil.Store(0)
+	if !c.orphaned.Load() {
+		_ = c.nc.SetDeadline(time.Time{}) // fails where c was closed, which reads and writes tell
+	}
+}
 
 func deadline(after time.Duration) time.Time {
 	if after <= 0 {

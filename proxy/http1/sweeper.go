@@ -22,7 +22,9 @@ type Sweeper struct {
 	start time.Time
 	now   atomic.Int64 // nanoseconds since start
 	date  atomic.Pointer[string]
-	poll  poller
+	// second is the one that date tells, known to the goroutine alone.
+	second int64
+	poll   poller
 
 	mu    sync.Mutex
 	conns []*Conn
@@ -103,11 +105,10 @@ func (s *Sweeper) run(end <-chan struct{}) {
 // tell sets the clock.
 func (s *Sweeper) tell(now time.Time) {
 	s.now.Store(int64(now.Sub(s.start)))
-	if date := s.date.Load(); date == nil || now.Unix() != s.start.Unix() {
+	if second := now.Unix(); second != s.second {
+		s.second = second
 		text := now.UTC().Format(http.TimeFormat)
-		if date == nil || *date != text {
-			s.date.Store(&text)
-		}
+		s.date.Store(&text)
 	}
 }
 
