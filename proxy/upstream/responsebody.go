@@ -167,7 +167,8 @@ func (b *responseBody) Close() error {
 	return nil
 }
 
-// tunnelBody is the connection after 101 Switching Protocols.
+// tunnelBody is the connection after 101 Switching Protocols. It lasts until it is closed, whatever becomes of the
+// request's context, which may end with the first half of the client's connection.
 type tunnelBody struct {
 	conn  *http1.Conn
 	early []byte // came with the head
@@ -179,6 +180,7 @@ func (x *exchange) tunnel(in *inbox) *tunnelBody {
 	t := &tunnelBody{conn: conn, early: append([]byte(nil), in.left()...)}
 	boxes.put(in)
 	conn.Expire(0)
+	x.unwatch() // where that is too late the connection is closed, which reads tell
 	t.close = sync.OnceFunc(func() {
 		x.abort() // wakes who reads or writes
 		x.finish(discard)
