@@ -148,18 +148,20 @@ func (sc *serverConn) drop() {
 	sc.server.scratch.put(x)
 }
 
+// close ends the connection.
 func (sc *serverConn) close() {
-	sc.server.forget(sc)
-	_ = sc.conn.Close() // nothing depends on it any more
 	if sc.x != nil {
 		sc.drop()
 	}
+	_ = sc.conn.Close() // nothing depends on it any more
+	sc.server.forget(sc)
 }
 
+// abort ends the connection so that what was sent last is not taken for the whole.
 func (sc *serverConn) abort() {
-	sc.server.forget(sc)
-	sc.conn.abort()
 	sc.drop()
+	sc.conn.abort()
+	sc.server.forget(sc)
 }
 
 var (
