@@ -47,6 +47,7 @@ var (
 	errNoColon     = refusal(http.StatusBadRequest, "field line without colon")
 	errNoName      = refusal(http.StatusBadRequest, "field line without name")
 	errName        = refusal(http.StatusBadRequest, "field name is no token")
+	errAlias       = refusal(http.StatusBadRequest, "field name that is taken for Content-Length or Transfer-Encoding")
 	errValue       = refusal(http.StatusBadRequest, "control character in a field value")
 	errBareCR      = refusal(http.StatusBadRequest, "CR that is not followed by LF")
 	errBareLF      = refusal(http.StatusBadRequest, "line ends in LF without CR")

@@ -17,6 +17,11 @@ const (
 	MaxTargetBytes = 8 << 10
 	// MaxFields bounds the field lines of a head.
 	MaxFields = 128
+
+	// maxMethodBytes bounds the method. The longest one registered has 17 letters.
+	maxMethodBytes = 32
+	// maxLineBytes is the length of the longest request line.
+	maxLineBytes = maxMethodBytes + MaxTargetBytes + len("  HTTP/1.1\r\n")
 )
 
 // Kind says what a field is to the engine.
@@ -153,8 +158,13 @@ func (s *section) parse(b []byte) (int, error) {
 		f.Name, f.Value = alias(line[:i]), alias(value)
 		f.start, f.end, f.kind = int32(at), int32(next), kind
 		at = next
-		if kind == KindOther {
-			continue
+		if kind <= KindIrregular {
+			if s.of == requestHead && isFramingAlias(line[:i]) {
+				return 0, errAlias
+			}
+			if kind == KindOther {
+				continue
+			}
 		}
 		s.kinds |= 1 << kind
 		if s.of != trailerSection {
@@ -257,7 +267,7 @@ func listed(fields []Field, name string) bool {
 			continue
 		}
 		for option := range options(fields[i].Value) {
-			if sameName(option, name) {
+			if option != "" && sameName(option, name) {
 				return true
 			}
 		}
@@ -301,9 +311,10 @@ func (s *section) again(b []byte) bool {
 	return s.scanned > 0 && s.scanned <= len(b) && s.base == unsafe.SliceData(b)
 }
 
-// lineEnded reports whether the line that was incomplete has an end now.
+// lineEnded reports whether the line that was incomplete has an end now. It also does where that line is the first one
+// and longer than any may be, which is to be refused at once.
 func (s *section) lineEnded(b []byte) bool {
-	return bytes.IndexByte(b[s.scanned:], '\n') >= 0
+	return bytes.IndexByte(b[s.scanned:], '\n') >= 0 || s.next == 0 && len(b) > maxLineBytes
 }
 
 // incomplete judges what can be judged of a head whose end is not among b.
@@ -399,6 +410,36 @@ func ifNamed(name []byte, lower string, kind Kind) Kind {
 		}
 	}
 	return kind
+}
+
+// isFramingAlias reports whether some server could take name, which is none of the names that we know, for a field that
+// says how long the message is, because it drops or replaces other characters than letters. Such a name is never sent in
+// good faith.
+func isFramingAlias(name []byte) bool {
+	if len(name) < len("contentlength") {
+		return false
+	}
+	switch name[0] | 0x20 {
+	case 'c':
+		return name[1]|0x20 == 'o' && isAlias(name, "contentlength")
+	case 't':
+		return name[1]|0x20 == 'r' && isAlias(name, "transferencoding")
+	}
+	return !isNameWord(name[0]) && (isAlias(name, "contentlength") || isAlias(name, "transferencoding"))
+}
+
+// isAlias reports whether the letters and digits of name are those of lower.
+func isAlias(name []byte, lower string) bool {
+	for _, c := range name {
+		if c == '-' || !isNameWord(c) {
+			continue
+		}
+		if lower == "" || c|0x20 != lower[0] {
+			return false
+		}
+		lower = lower[1:]
+	}
+	return lower == ""
 }
 
 // isHost reports whether value is uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2) and not empty.

@@ -5,9 +5,6 @@ import (
 	"unsafe"
 )
 
-// maxMethodBytes bounds the method. The longest one registered has 17 letters.
-const maxMethodBytes = 32
-
 // Request is the head of a request. Its strings and Head alias the bytes that were parsed. The zero value is ready for
 // use; a Request that is used again allocates nothing, once Fields has grown.
 type Request struct {
@@ -142,7 +139,7 @@ func version(b []byte) (int, error) {
 	if len(b) <= len(shape) {
 		return 0, ErrIncomplete
 	}
-	if b[len(shape)] != '\r' {
+	if c := b[len(shape)]; c != '\r' && c != ' ' {
 		return 0, errVersion
 	}
 	return 0, errUnsupported

@@ -113,6 +113,9 @@ func (r *Response) parseLine(b []byte) (int, error) {
 		}
 		end += 1 + valueEnd(b[end+1:])
 	}
+	if end > maxLineBytes {
+		return 0, errStatusLine
+	}
 	if end+1 >= len(b) && (end == len(b) || b[end] == '\r') {
 		return 0, ErrIncomplete
 	}

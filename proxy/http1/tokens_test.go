@@ -1,0 +1,110 @@
+package http1
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// TestCharacterClasses compares the classes with what the RFCs list.
+func TestCharacterClasses(t *testing.T) {
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	for i := range 256 {
+		c := byte(i)
+		if got, want := isTokenChar(c), c < 0x80 && strings.IndexByte("!#$%&'*+-.^_`|~"+alphanumeric, c) >= 0; got != want {
+			t.Errorf("isTokenChar(%#02x) = %t", c, got)
+		}
+		if got, want := isNameWord(c), c < 0x80 && strings.IndexByte("-"+alphanumeric, c) >= 0; got != want {
+			t.Errorf("isNameWord(%#02x) = %t", c, got)
+		}
+		if got, want := isFieldChar(c), c == '\t' || c == ' ' || 0x21 <= c && c <= 0x7e || c >= 0x80; got != want {
+			t.Errorf("isFieldChar(%#02x) = %t", c, got)
+		}
+		if got, want := isTargetChar(c), 0x21 <= c && c <= 0x7e && c != '#'; got != want {
+			t.Errorf("isTargetChar(%#02x) = %t", c, got)
+		}
+	}
+}
+
+// TestScanners compares the functions that look at eight bytes at once with what looks at one: with every byte at every
+// place of texts of every length up to 40, and with random bytes.
+func TestScanners(t *testing.T) {
+	scanners := map[string]struct {
+		scan  func([]byte) int
+		class func(byte) bool
+		plain string
+	}{
+		"name":   {nameEnd, isNameWord, "aZ09-zAb"},
+		"value":  {valueEnd, isFieldChar, "a ~!Z{/:"},
+		"target": {targetEnd, isTargetChar, "a~!\"$/Z?"},
+	}
+	for name, s := range scanners {
+		t.Run(name, func(t *testing.T) {
+			want := func(b []byte) int {
+				i := 0
+				for i < len(b) && s.class(b[i]) {
+					i++
+				}
+				return i
+			}
+			check := func(b []byte) {
+				if got, want := s.scan(b), want(b); got != want {
+					t.Fatalf("%q: end at %d, want %d", b, got, want)
+				}
+			}
+			for length := range 41 {
+				text := bytes.Repeat([]byte(s.plain), 6)[:length]
+				check(text)
+				for at := range length {
+					for c := range 256 {
+						b := bytes.Clone(text)
+						b[at] = byte(c)
+						check(b)
+					}
+				}
+			}
+			random := rand.New(rand.NewPCG(1, 2))
+			for range 200_000 {
+				b := bytes.Repeat([]byte(s.plain), 6)[:random.IntN(40)]
+				for range random.IntN(4) {
+					if len(b) > 0 {
+						b[random.IntN(len(b))] = byte(random.Uint32())
+					}
+				}
+				check(b)
+			}
+		})
+	}
+}
+
+func TestEqualFold(t *testing.T) {
+	for c := range 256 {
+		for d := range 256 {
+			a, b := string([]byte{byte(c)}), string([]byte{byte(d)})
+			same := asciiLower(byte(c)) == asciiLower(byte(d))
+			if got := sameName(a, b); got != same {
+				t.Errorf("sameName(%q, %q) = %t", a, b, got)
+			}
+			if d == int(asciiLower(byte(d))) && equalFold(a, b) != same {
+				t.Errorf("equalFold(%q, %q) = %t", a, b, !same)
+			}
+		}
+	}
+	if equalFold("chunke", "chunked") || sameName("Host", "Hosts") {
+		t.Error("texts of different lengths are the same")
+	}
+}
+
+func asciiLower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+func TestWord(t *testing.T) {
+	if got := word("abcdefgh"); got != 0x6867666564636261 {
+		t.Errorf("word: %#x", got)
+	}
+}
