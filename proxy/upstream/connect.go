@@ -186,7 +186,7 @@ func (u *Upstream) connect(ctx context.Context, a *Attempt, from source) (*Conn,
 		if err == nil {
 			return conn, nil
 		}
-		if a.count >= maxAttempts || !errors.As(err, new(*connectError)) {
+		if !errors.As(err, new(*connectError)) {
 			return nil, err
 		}
 		last = err
@@ -196,7 +196,11 @@ func (u *Upstream) connect(ctx context.Context, a *Attempt, from source) (*Conn,
 // next chooses the next endpoint for an exchange and notes it. Where a reused connection has ended, its endpoint is the
 // last one to be tried again.
 func (u *Upstream) next(a *Attempt) (*target, *endpoint, error) {
-	t, e := u.choose(a.tried[:a.count])
+	var t *target
+	var e *endpoint
+	if a.count < maxAttempts {
+		t, e = u.choose(a.tried[:a.count])
+	}
 	if e == nil && a.stale != nil {
 		t, e, a.stale = a.conn.target, a.stale, nil
 	}

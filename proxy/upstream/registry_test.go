@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func key(name string) routing.ObjectKey { return routing.ObjectKey{Namespace: "shop", Name: name} }
 
-func newRegistry(t *testing.T, opts Options) *Registry {
+func newRegistry(t testing.TB, opts Options) *Registry {
 	t.Helper()
 	opts.Loopback = LoopbackAllow
 	r := NewRegistry(opts)

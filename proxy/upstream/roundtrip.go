@@ -71,7 +71,7 @@ func (x *exchange) run() (*http.Response, error) {
 		case x.stale:
 			x.stale, from = false, anew
 			x.attempt.again, x.attempt.stale = true, e
-		case !errors.As(err, new(*connectError)) || x.body.begun() || x.attempt.count >= maxAttempts:
+		case !errors.As(err, new(*connectError)) || x.body.begun():
 			return nil, err
 		}
 		last = err
