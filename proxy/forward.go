@@ -82,7 +82,7 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 	h := &x.head
 	header := h.header
 	authority := x.verdict.Host + port(x.r.Host)
-	header.Set(headerRequestID, h.requestID)
+	header.Set(headerRequestID, x.requestID)
 	header.Set("X-Forwarded-For", h.client.Addr().String())
 	header.Set("X-Forwarded-Proto", h.Scheme())
 	header.Set("X-Forwarded-Host", authority)

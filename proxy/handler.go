@@ -1,19 +1,21 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ostiary/ostiary/proxy/gate"
 	"github.com/ostiary/ostiary/proxy/refusal"
-	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
 )
 
@@ -40,7 +42,7 @@ type Options struct {
 	EarlyBodyTimeout time.Duration
 }
 
-// Handler serves requests on net/http, HTTP/1.1 and HTTP/2.
+// Handler serves requests: as an http1.Handler those of HTTP/1.1 on our own engine, as an http.Handler those of net/http.
 type Handler struct {
 	live      *Live
 	log       *slog.Logger
@@ -51,6 +53,7 @@ type Handler struct {
 	tunnels   tunnels
 	buffers   bufferPool
 	bodies    bodyBudget
+	wires     wirePool
 }
 
 // NewHandler returns a Handler. Its metrics count the Pipelines of the Programs that are stored in opts.Live after it,
@@ -86,19 +89,16 @@ func NewHandler(opts Options) *Handler {
 // ctx ends; then it returns ctx's error. New tunnels are refused from now on.
 func (h *Handler) Shutdown(ctx context.Context) error { return h.tunnels.shutdown(ctx) }
 
-// exchange is one request with what becomes of it.
-type exchange struct {
+// outcome is one request with what becomes of it, for the metrics and the access log, whatever the engine.
+type outcome struct {
 	h       *Handler
-	w       http.ResponseWriter
-	r       *http.Request
 	start   time.Time
 	program *Program
-	head    requestHead
 	verdict gate.Verdict
+	// requestID goes to the upstream, into refusals and the access log; empty until the head was read.
+	requestID string
 
-	body *clientBody // nil where none is forwarded
-
-	// status is what the response means: that of a gRPC refusal is not the 200 that is sent.
+	// status is what the response means: that of a gRPC refusal is not the 200 that is sent. started says that it began.
 	status   int
 	sent     int64
 	started  bool
@@ -113,12 +113,21 @@ type exchange struct {
 	gone bool
 }
 
+// exchange is one request on net/http.
+type exchange struct {
+	outcome
+	w    http.ResponseWriter
+	r    *http.Request
+	head requestHead
+	body *clientBody // nil where none is forwarded
+}
+
 // statusClientGone is what is logged of a request whose client went away before the response began, after nginx.
 const statusClientGone = 499
 
 // ServeHTTP serves one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{h: h, w: w, r: r, start: h.now()}
+	x := &exchange{outcome: outcome{h: h, start: h.now()}, w: w, r: r}
 	x.head.control, x.head.budget = http.NewResponseController(w), &h.bodies
 	h.metrics.inFlight.Inc()
 	defer x.finish()
@@ -127,7 +136,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (x *exchange) serve() {
 	x.program = x.h.live.Load() // once: a request is judged by one configuration from start to end
-	if refused := x.head.read(x.r); refused != nil {
+	refused := x.head.read(x.r)
+	x.requestID = x.head.requestID
+	if refused != nil {
 		x.refuse(*refused)
 		return
 	}
@@ -140,9 +151,9 @@ func (x *exchange) serve() {
 	case gate.Forward:
 		x.forward()
 	case gate.Terminate:
-		x.terminate(x.verdict.Answer)
+		x.send(terminateAnswer(x.verdict.Answer))
 	case gate.Redirect:
-		x.redirect()
+		x.send(x.redirectAnswer(x.head.query))
 	default:
 		x.refuse(x.verdict.Refusal)
 	}
@@ -170,16 +181,7 @@ func (x *exchange) finish() {
 		x.status = statusClientGone
 		p = http.ErrAbortHandler // returning would send an empty 200
 	}
-	pipeline := x.h.metrics.pipeline(x.program, x.verdict.Pipeline())
-	took := x.h.now().Sub(x.start)
-	x.h.metrics.served(pipeline, x.status, took)
-	if x.refused {
-		x.h.metrics.refused(pipeline, x.reason)
-	}
-	if x.verdict.DryRun {
-		x.h.metrics.spared(pipeline, x.verdict.Refusal.Reason)
-	}
-	x.log(took)
+	x.count(facts{method: x.r.Method, scheme: x.head.Scheme(), protocol: x.r.Proto, client: x.head.client})
 	if p != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -213,48 +215,59 @@ func isAbort(p any) bool {
 	return ok && errors.Is(err, http.ErrAbortHandler)
 }
 
-// terminate answers what the Pipeline says.
-func (x *exchange) terminate(answer *routing.Terminate) {
-	header := x.w.Header()
-	if answer.ContentType != "" {
-		header.Set("Content-Type", answer.ContentType)
-	}
-	header.Set("X-Content-Type-Options", "nosniff")
-	x.respond(answer.StatusCode, answer.StatusCode, answer.Body)
+// refuse refuses the request.
+func (x *exchange) refuse(r gate.Refusal) {
+	x.send(x.refusalAnswer(r, asked{method: x.r.Method, grpc: x.r.ProtoMajor == 2 && isGRPC(x.r.Header.Get("Content-Type"))}))
 }
 
-// redirect sends the client to the same host and target by https. 308 keeps the method and body (RFC 9110 section
-// 15.4.9).
-func (x *exchange) redirect() {
-	location := "https://" + x.verdict.Host
-	if x.h.httpsPort != 0 && x.h.httpsPort != 443 {
-		location += fmt.Sprintf(":%d", x.h.httpsPort)
-	}
-	location += x.verdict.Path
-	if x.head.query != "" {
-		location += "?" + x.head.query
-	}
+// send writes a whole response.
+func (x *exchange) send(a answer) {
 	header := x.w.Header()
-	header.Set("Location", location)
-	header.Set("Cache-Control", "no-store")
-	x.respond(http.StatusPermanentRedirect, http.StatusPermanentRedirect, "")
-}
-
-// fail turns an upstream's failure into a response.
-func (x *exchange) fail(err error) {
-	if errors.Is(err, upstream.ErrClientGone) {
-		x.gone = true
+	clear(header)
+	for _, f := range a.fields {
+		header.Set(f.Name, f.Value)
+	}
+	if a.last && x.r.ProtoMajor == 1 {
+		header.Set("Connection", "close")
+	}
+	if a.body != "" || bodyAllowed(a.status) {
+		header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	x.closeUnlessRead()
+	x.status, x.started = cmp.Or(a.means, a.status), true
+	x.extendWrite()
+	x.w.WriteHeader(a.status)
+	if x.r.Method == http.MethodHead || a.body == "" || !bodyAllowed(a.status) {
 		return
 	}
+	n, err := io.WriteString(x.w, a.body)
+	x.sent = int64(n)
+	x.gone = err != nil
+}
+
+// fail turns an upstream's failure into a response, unless the client gave up.
+func (x *exchange) fail(err error) {
+	if refused, ok := x.failure(err); ok {
+		x.refuse(refused)
+	}
+}
+
+// failure says how to refuse a request that its upstream failed, and notes the failure. There is nobody to refuse where
+// the client gave up.
+func (o *outcome) failure(err error) (refused gate.Refusal, ok bool) {
+	if errors.Is(err, upstream.ErrClientGone) {
+		o.gone = true
+		return gate.Refusal{}, false
+	}
+	to := o.verdict.Pass.Upstream()
 	var failed *upstream.Error
 	if !errors.As(err, &failed) {
-		x.h.log.Error("request failed for an unknown reason", "upstream", x.verdict.Pass.Upstream(), "error", upstream.Cause(err))
-		x.refuse(gate.Refusal{Reason: refusal.Internal})
-		return
+		o.h.log.Error("request failed for an unknown reason", "upstream", to, "error", upstream.Cause(err))
+		return gate.Refusal{Reason: refusal.Internal}, true
 	}
 	if failed.Reason != refusal.RequestMalformed {
-		x.h.metrics.failed(x.verdict.Pass.Upstream(), failed.Reason.String())
-		x.h.log.Debug("upstream failed", "upstream", x.verdict.Pass.Upstream(), "error", err)
+		o.h.metrics.failed(to, failed.Reason.String())
+		o.h.log.Debug("upstream failed", "upstream", to, "error", err)
 	}
-	x.refuse(gate.Refusal{Reason: failed.Reason})
+	return gate.Refusal{Reason: failed.Reason}, true
 }

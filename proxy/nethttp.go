@@ -238,12 +238,20 @@ func (h *requestHead) readUpgrade() {
 // containsToken reports whether a comma-separated list has that token, without case.
 func containsToken(lines []string, token string) bool {
 	for _, line := range lines {
-		for line != "" {
-			var one string
-			one, line, _ = strings.Cut(line, ",")
-			if strings.EqualFold(strings.Trim(one, " \t"), token) {
-				return true
-			}
+		if hasToken(line, token) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasToken is containsToken for one line.
+func hasToken(line, token string) bool {
+	for line != "" {
+		var one string
+		one, line, _ = strings.Cut(line, ",")
+		if strings.EqualFold(strings.Trim(one, " \t"), token) {
+			return true
 		}
 	}
 	return false

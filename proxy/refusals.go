@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/gate"
+	"github.com/ostiary/ostiary/proxy/http1"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -24,83 +25,111 @@ type problem struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// refuse is the one place that turns a refusal into a response. What the response tells is bounded by the refusal's
+// answer is a whole response that does not come from an upstream, whatever the engine that sends it.
+type answer struct {
+	status int
+	// means is the status that it stands for in logs and metrics; 0 is status itself.
+	means  int
+	fields []http1.Field
+	body   string
+	// last says that an HTTP/1.1 connection is not used again: where a request was misread, so would be what follows it
+	// (RFC 9112 section 11.2).
+	last bool
+}
+
+func (a *answer) set(name, value string) {
+	a.fields = append(a.fields, http1.Field{Name: name, Value: value})
+}
+
+// asked is what a refusal needs to know of the request.
+type asked struct {
+	method string
+	// grpc says that the request is a gRPC call over HTTP/2: elsewhere it would turn refusals into status 200.
+	grpc bool
+}
+
+// refusalAnswer is the one place that turns a refusal into a response. What the response tells is bounded by the refusal's
 // Detail; logs and metrics get the exact reason.
-func (x *exchange) refuse(r gate.Refusal) {
-	x.reason, x.refused, x.message = r.Reason, true, r.Message
-	status := r.Reason.Status()
-	header := x.w.Header()
-	clear(header)
-	header.Set("Cache-Control", "no-store")
-	if x.head.requestID != "" {
-		header.Set(headerRequestID, x.head.requestID)
+func (o *outcome) refusalAnswer(r gate.Refusal, q asked) answer {
+	o.reason, o.refused, o.message = r.Reason, true, r.Message
+	a := answer{status: r.Reason.Status(), fields: make([]http1.Field, 0, 8), last: malformed(r.Reason) || q.method == http.MethodConnect}
+	a.set("Cache-Control", "no-store")
+	if o.requestID != "" {
+		a.set(headerRequestID, o.requestID)
 	}
 	if challenge := challengeOf(r); challenge != "" {
-		header.Set("WWW-Authenticate", challenge)
+		a.set("WWW-Authenticate", challenge)
 	}
-	switch status {
+	switch a.status {
 	case http.StatusMethodNotAllowed:
-		header.Set("Allow", r.Allow)
+		a.set("Allow", r.Allow)
 	case http.StatusServiceUnavailable:
-		header.Set("Retry-After", retryAfter)
+		a.set("Retry-After", retryAfter)
 	}
-	if x.r.ProtoMajor == 1 && (malformed(r.Reason) || x.r.Method == http.MethodConnect) {
-		// Where a request was misread, so would be what follows it (RFC 9112 section 11.2).
-		header.Set("Connection", "close")
+	switch {
+	case q.grpc:
+		a.grpc(r)
+	case r.Body != routing.ErrorBodyNone:
+		a.problem(r)
 	}
-	if x.r.ProtoMajor == 2 && isGRPC(x.r.Header) { // elsewhere it would turn refusals into status 200
-		x.refuseGRPC(r, status)
-		return
-	}
-	if r.Body == routing.ErrorBodyNone {
-		x.respond(status, status, "")
-		return
-	}
+	return a
+}
+
+// problem gives the answer its content.
+func (a *answer) problem(r gate.Refusal) {
 	body, err := json.Marshal(problem{
 		Type:   "about:blank",
-		Title:  http.StatusText(status),
-		Status: status,
+		Title:  http.StatusText(a.status),
+		Status: a.status,
 		Detail: sentence(r),
 		Reason: exactReason(r),
 	})
 	if err != nil { // a struct of strings and a number
 		body = nil
 	}
-	header.Set("Content-Type", "application/problem+json")
-	header.Set("X-Content-Type-Options", "nosniff")
-	x.respond(status, status, string(body))
+	a.set("Content-Type", "application/problem+json")
+	a.set("X-Content-Type-Options", "nosniff")
+	a.body = string(body)
 }
 
-// refuseGRPC answers as gRPC clients expect it: status 200, and what it means in the head, with no body ("Trailers-Only"
-// in gRPC over HTTP/2).
-func (x *exchange) refuseGRPC(r gate.Refusal, status int) {
-	header := x.w.Header()
-	header.Set("Content-Type", "application/grpc")
-	header.Set("Grpc-Status", strconv.Itoa(grpcStatus(status)))
+// grpc answers as gRPC clients expect it: status 200, and what it means in the head, with no body ("Trailers-Only" in
+// gRPC over HTTP/2).
+func (a *answer) grpc(r gate.Refusal) {
+	a.set("Content-Type", "application/grpc")
+	a.set("Grpc-Status", strconv.Itoa(grpcStatus(a.status)))
 	message := description(r)
 	if message == "" {
-		message = http.StatusText(status)
+		message = http.StatusText(a.status)
 	}
-	header.Set("Grpc-Message", strings.ReplaceAll(message, "%", "%25")) // printable ASCII needs no other escapes
-	x.respond(http.StatusOK, status, "")
+	a.set("Grpc-Message", strings.ReplaceAll(message, "%", "%25")) // printable ASCII needs no other escapes
+	a.status, a.means = http.StatusOK, a.status
 }
 
-// respond writes a whole response. means is the status that it stands for in logs and metrics.
-func (x *exchange) respond(status, means int, body string) {
-	header := x.w.Header()
-	if body != "" || bodyAllowed(status) {
-		header.Set("Content-Length", strconv.Itoa(len(body)))
+// terminateAnswer is what the Pipeline says.
+func terminateAnswer(t *routing.Terminate) answer {
+	a := answer{status: t.StatusCode, fields: make([]http1.Field, 0, 4), body: t.Body}
+	if t.ContentType != "" {
+		a.set("Content-Type", t.ContentType)
 	}
-	x.closeUnlessRead()
-	x.status, x.started = means, true
-	x.extendWrite()
-	x.w.WriteHeader(status)
-	if x.r.Method == http.MethodHead || body == "" || !bodyAllowed(status) {
-		return
+	a.set("X-Content-Type-Options", "nosniff")
+	return a
+}
+
+// redirectAnswer sends the client to the same host and target by https. 308 keeps the method and body (RFC 9110 section
+// 15.4.9).
+func (o *outcome) redirectAnswer(query string) answer {
+	location := "https://" + o.verdict.Host
+	if o.h.httpsPort != 0 && o.h.httpsPort != 443 {
+		location += ":" + strconv.Itoa(o.h.httpsPort)
 	}
-	n, err := x.w.Write([]byte(body))
-	x.sent = int64(n)
-	x.gone = err != nil
+	location += o.verdict.Path
+	if query != "" {
+		location += "?" + query
+	}
+	a := answer{status: http.StatusPermanentRedirect, fields: make([]http1.Field, 0, 4)}
+	a.set("Location", location)
+	a.set("Cache-Control", "no-store")
+	return a
 }
 
 // bodyAllowed reports whether a response with that status may have content (RFC 9110 sections 15.3.5 and 15.4.5).
@@ -246,9 +275,9 @@ func writeQuoted(b *strings.Builder, s string) {
 	b.WriteByte('"')
 }
 
-// isGRPC reports whether a request is a gRPC call.
-func isGRPC(header http.Header) bool {
-	mediaType, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+// isGRPC reports whether a request with that Content-Type is a gRPC call.
+func isGRPC(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
 	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
 	return mediaType == "application/grpc" || strings.HasPrefix(mediaType, "application/grpc+")
 }

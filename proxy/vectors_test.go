@@ -148,8 +148,8 @@ func isReset(err error) bool {
 	return errors.As(err, &op)
 }
 
-// TestRawHTTP1 sends the catalogue's bytes, and those of the file that OSTIARY_HTTP1_CASES names.
-func TestRawHTTP1(t *testing.T) {
+// TestHTTP1Cases sends the catalogue's bytes, and those of the file that OSTIARY_HTTP1_CASES names.
+func TestHTTP1Cases(t *testing.T) {
 	b := newBed(t)
 	for _, c := range readCases[rawCase](t, "http1-raw.json", "OSTIARY_HTTP1_CASES", "ostiary-http1-raw/1") {
 		t.Run(c.ID, func(t *testing.T) {

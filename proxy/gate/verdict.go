@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"net/http"
 
@@ -94,6 +95,33 @@ func (p Pass) RoundTrip(req *http.Request) (resp *http.Response, endpoint string
 		return nil, "", &upstream.Error{Reason: refusal.Internal, Err: errNoPass}
 	}
 	return p.to.RoundTrip(req)
+}
+
+// Direct reports whether Idle, Connect and Again may be used: the upstream speaks HTTP/1.1 in clear text.
+func (p Pass) Direct() bool { return p.to != nil && p.to.Direct() }
+
+// Idle returns an idle connection to the upstream, nil where there is none; see upstream.Upstream.Idle.
+func (p Pass) Idle(a *upstream.Attempt) *upstream.Conn {
+	if p.to == nil {
+		return nil
+	}
+	return p.to.Idle(a)
+}
+
+// Connect returns a connection to the upstream that the request was let through to; see upstream.Upstream.Connect.
+func (p Pass) Connect(ctx context.Context, a *upstream.Attempt) (*upstream.Conn, error) {
+	if p.to == nil {
+		return nil, &upstream.Error{Reason: refusal.Internal, Err: errNoPass}
+	}
+	return p.to.Connect(ctx, a)
+}
+
+// Again returns another connection; see upstream.Upstream.Again.
+func (p Pass) Again(ctx context.Context, a *upstream.Attempt) (*upstream.Conn, error) {
+	if p.to == nil {
+		return nil, &upstream.Error{Reason: refusal.Internal, Err: errNoPass}
+	}
+	return p.to.Again(ctx, a)
 }
 
 // Host says which Host the upstream sees.

@@ -47,6 +47,9 @@ type limitedConn struct {
 	leave func()
 }
 
+// TCP is the connection, for whoever reads and writes it by other means.
+func (c *limitedConn) TCP() *net.TCPConn { return c.TCPConn }
+
 // Close closes the connection.
 func (c *limitedConn) Close() error {
 	defer c.leave()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ostiary/ostiary/proxy"
+	"github.com/ostiary/ostiary/proxy/http1"
 )
 
 const (
@@ -35,11 +37,22 @@ const (
 	DefaultShutdownTimeout = 30 * time.Second
 )
 
-// Handler answers requests. Shutdown ends what net/http does not know of, the tunnels, as proxy.Handler does.
+// Handler answers requests of both engines. Shutdown ends what these do not know of, the tunnels, as proxy.Handler does.
 type Handler interface {
 	http.Handler
+	http1.Handler
 	Shutdown(ctx context.Context) error
 }
+
+// Engine is what serves HTTP/1.1. HTTP/2 is served by net/http in any case.
+type Engine uint8
+
+const (
+	// EngineHTTP1 is package http1, the default.
+	EngineHTTP1 Engine = iota
+	// EngineNetHTTP is net/http: slower and less strict, for comparison and as a way out.
+	EngineNetHTTP
+)
 
 // Options of a Server.
 type Options struct {
@@ -49,6 +62,8 @@ type Options struct {
 	HTTPSAddress string
 	// Handler answers the requests. Required.
 	Handler Handler
+	// Engine serves HTTP/1.1. The default is EngineHTTP1.
+	Engine Engine
 	// Live holds the certificates. Required with HTTPSAddress.
 	Live *proxy.Live
 	// Log gets faults, and failed handshakes at level Debug. The default discards.
@@ -68,6 +83,9 @@ type Options struct {
 type Server struct {
 	opts     Options
 	draining atomic.Bool
+
+	mu     sync.Mutex
+	fronts []*front // while Run serves
 }
 
 var (
@@ -101,58 +119,61 @@ func New(opts Options) (*Server, error) {
 // Drain asks clients to take their next request elsewhere: from now on HTTP/1.1 responses say Connection: close and
 // HTTP/2 connections get GOAWAY with their next response. The listeners stay open, for those that have not heard yet.
 // Run calls it when its context ends; a process that waits between failing its readiness and ending Run calls it before.
-func (s *Server) Drain() { s.draining.Store(true) }
+func (s *Server) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining.Store(true)
+	for _, f := range s.fronts {
+		f.drain()
+	}
+}
 
 // Run listens and serves until ctx ends, and drains then: the listeners close, requests and tunnels in flight get
 // ShutdownTimeout to end, and what is left is cut. It returns an error where a listener can't be opened or breaks.
 func (s *Server) Run(ctx context.Context) error {
-	type front struct {
-		listener net.Listener
-		server   *http.Server
-		serve    func() error
-	}
-	var fronts []front
-	// A listener that was opened is closed again when a later one can't be.
-	abandon := func(err error) error {
-		for _, f := range fronts {
-			err = errors.Join(err, f.listener.Close())
-		}
-		return err
-	}
+	sweeper := http1.NewSweeper()
+	defer sweeper.Close()
+	var fronts []*front
 	for _, l := range []struct{ name, address string }{{"http", s.opts.HTTPAddress}, {"https", s.opts.HTTPSAddress}} {
 		if l.address == "" {
 			continue
 		}
 		listener, err := s.listen(ctx, l.name, l.address)
 		if err != nil {
-			return abandon(err)
+			// A listener that was opened is closed again when a later one can't be.
+			for _, f := range fronts {
+				err = errors.Join(err, f.listener.Close())
+			}
+			return err
 		}
-		server := s.newHTTPServer()
-		serve := func() error { return server.Serve(listener) }
+		var tlsConfig *tls.Config
 		if l.name == "https" {
-			server.TLSConfig = newTLSConfig(s.opts.Live)
-			serve = func() error { return server.ServeTLS(listener, "", "") }
+			tlsConfig = newTLSConfig(s.opts.Live)
 		}
-		fronts = append(fronts, front{listener, server, serve})
+		fronts = append(fronts, s.newFront(listener, tlsConfig, sweeper))
+	}
+	s.mu.Lock()
+	s.fronts = fronts
+	s.mu.Unlock()
+	if s.draining.Load() {
+		s.Drain() // those that were not there yet
 	}
 
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, f := range fronts {
-		group.Go(func() error { // ends when its http.Server is shut down
-			if err := f.serve(); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve: %w", err)
-			}
-			return nil
-		})
+		for _, serve := range f.serve {
+			group.Go(func() error { // ends when its front is shut down
+				if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+					return fmt.Errorf("serve: %w", err)
+				}
+				return nil
+			})
+		}
 	}
 	group.Go(func() error {
 		<-groupCtx.Done()
 		s.Drain()
-		servers := make([]*http.Server, 0, len(fronts))
-		for _, f := range fronts {
-			servers = append(servers, f.server)
-		}
-		s.shutdown(context.WithoutCancel(ctx), servers)
+		s.shutdown(context.WithoutCancel(ctx), fronts)
 		return nil
 	})
 	return group.Wait()
@@ -174,30 +195,6 @@ func (s *Server) listen(ctx context.Context, name, address string) (net.Listener
 	return limit(tcp, s.opts.MaxConnections), nil
 }
 
-func (s *Server) newHTTPServer() *http.Server {
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler:                      http.HandlerFunc(s.serveHTTP),
-		Protocols:                    protocols,
-		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            readHeaderTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeadBytes,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxStreams,
-			MaxReceiveBufferPerConnection: maxConnectionBuffer,
-			MaxReceiveBufferPerStream:     maxStreamBuffer,
-			SendPingTimeout:               pingAfter,
-			PingTimeout:                   pingTimeout,
-			WriteByteTimeout:              stallTimeout,
-		},
-		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
-	}
-}
-
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		w = &drainingWriter{w}
@@ -206,14 +203,14 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // shutdown ends everything within ShutdownTimeout.
-func (s *Server) shutdown(ctx context.Context, servers []*http.Server) {
+func (s *Server) shutdown(ctx context.Context, fronts []*front) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.ShutdownTimeout)
 	defer cancel()
 	var wait sync.WaitGroup
-	for _, server := range servers {
+	for _, f := range fronts {
 		wait.Go(func() {
-			if err := server.Shutdown(ctx); err != nil {
-				s.opts.Log.Warn("requests were in flight at the deadline and have been cut", "error", errors.Join(err, server.Close()))
+			if err := f.shutdown(ctx); err != nil {
+				s.opts.Log.Warn("requests were in flight at the deadline and have been cut", "error", err)
 			}
 		})
 	}

@@ -1,0 +1,574 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+const (
+	// relayBuffer is the room for a response's head, and for its body where that is small.
+	relayBuffer = 16 << 10
+	// spliceFrom is the least rest of a body that is moved within the kernel, splicePiece how much of it at once: each piece
+	// must get through within the time-out.
+	spliceFrom  = 16 << 10
+	splicePiece = 128 << 10
+	// maxInformational bounds the 1xx responses to one request.
+	maxInformational = 16
+)
+
+// Filter says which field lines of a message may be passed on. What belongs to a connection is never asked about.
+type Filter interface {
+	KeepResponseField(name string) bool
+	KeepResponseTrailer(name string) bool
+	KeepRequestTrailer(name string) bool
+}
+
+// Fault says what ended a relay early.
+type Fault uint8
+
+const (
+	// FaultNone: the response went to the client as a whole.
+	FaultNone Fault = iota
+	// FaultSilent: the upstream's connection broke before anything of a response came. Nothing was sent to the client.
+	FaultSilent
+	// FaultResponse: the upstream sent no response that can be passed on. Nothing final was sent to the client.
+	FaultResponse
+	// FaultTimeout: the response did not begin in time. Nothing final was sent to the client.
+	FaultTimeout
+	// FaultRequestBody: the client's body is malformed, ended early or stalled. Nothing final was sent to the client.
+	FaultRequestBody
+	// FaultClientGone: the client went away.
+	FaultClientGone
+	// FaultCut: the upstream broke off within its response, of which a part was sent. The client's connection is cut, so
+	// that the part is not taken for the whole.
+	FaultCut
+)
+
+// Errors of upstreams' responses.
+var (
+	errInformational = errors.New("too many informational responses")
+	errSwitched      = errors.New("switched protocols without being asked to")
+)
+
+// Result is what became of a relay.
+type Result struct {
+	// Status of the final response, 0 where none was begun.
+	Status int
+	// Sent is how many bytes of body were sent to the client.
+	Sent  int64
+	Fault Fault
+	// Err is the cause of a Fault.
+	Err error
+	// Reusable says that the upstream's connection may carry another request.
+	Reusable bool
+}
+
+// RelayOptions are the settings of one relay.
+type RelayOptions struct {
+	Filter Filter
+	// ResponseTimeout bounds how long the response's head is waited for once the request was sent; 0 does not.
+	ResponseTimeout time.Duration
+	// BodyTimeout bounds how long the next piece of the response's body is waited for.
+	BodyTimeout time.Duration
+	// StallTimeout bounds each read from the client and each write to either side.
+	StallTimeout time.Duration
+	// Body is the request's body where it was read already, as a whole.
+	Body []byte
+}
+
+// Relay sends requests to upstreams and responses to clients. It is used for one exchange at a time, and again for the
+// next: it holds the state and buffers, so that nothing is allocated for each.
+type Relay struct {
+	x      *Exchange
+	up     *Conn
+	opts   RelayOptions
+	resp   Response
+	chunks ChunkReader
+	pump   pump
+	out    []byte
+	buf    []byte
+	// [r:w) of buf is what came from the upstream and was not used yet.
+	r, w int
+	// heard says that something came, dated that the response has a Date.
+	heard, dated bool
+
+	result Result
+}
+
+// Run sends a request whose head is given, built in x.Out or elsewhere, with the exchange's body, and passes the response
+// to the client. The upstream's connection is the caller's to keep or to close.
+func (l *Relay) Run(x *Exchange, up *Conn, head []byte, opts RelayOptions) Result {
+	if l.buf == nil {
+		l.buf = make([]byte, relayBuffer)
+	}
+	l.x, l.up, l.opts, l.out, l.r, l.w, l.heard, l.result = x, up, opts, head, 0, 0, false, Result{}
+	l.pump.reset(l)
+	l.run()
+	x.Out = l.out[:0]
+	l.x, l.up, l.opts, l.out = nil, nil, RelayOptions{}, nil
+	return l.result
+}
+
+func (l *Relay) run() {
+	if err := l.begin(); err != nil {
+		l.fault(FaultRequestBody, err)
+		return
+	}
+	sent := l.send()
+	l.x.conn.Watch(l.up)
+	if l.receive(sent) {
+		l.body()
+	}
+	l.x.conn.Unwatch()
+	l.pump.stop(l.result.Fault == FaultNone)
+	if l.result.Fault == FaultNone {
+		l.result.Reusable = l.result.Reusable && !l.pump.broken()
+		if !l.taken() {
+			l.x.CloseAfter()
+		}
+	} else {
+		l.result.Reusable = false
+	}
+}
+
+// taken reports whether all of the request was read.
+func (l *Relay) taken() bool {
+	if l.pump.started {
+		return l.pump.finished()
+	}
+	return l.opts.Body != nil || !l.x.HasBody() || l.x.BodyDone()
+}
+
+// begin adds as much of the body to the head as is there.
+func (l *Relay) begin() error {
+	x := l.x
+	switch {
+	case l.opts.Body != nil:
+		l.out = appendBody(l.out, l.opts.Body, x.Request.Chunked)
+	case !x.HasBody():
+		return nil
+	}
+	for l.opts.Body == nil && len(x.Buffered()) > 0 && !x.BodyDone() && len(l.out) < relayBuffer {
+		n, err := x.ReadBody(l.buf)
+		l.out = appendBody(l.out, l.buf[:n], x.Request.Chunked)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	if x.Request.Chunked && x.BodyDone() {
+		l.out = appendEnd(l.out, x.Trailers(), l.opts.Filter.KeepRequestTrailer)
+	}
+	return nil
+}
+
+// send sends what is there, and has the pump send the rest of the body. An upstream that does not take it may have
+// answered all the same, which receive finds out.
+func (l *Relay) send() error {
+	l.up.ExpireWrite(l.opts.StallTimeout)
+	if _, err := l.up.Write(l.out); err != nil {
+		return err
+	}
+	if l.taken() {
+		l.up.ExpireRead(l.opts.ResponseTimeout)
+	} else {
+		l.pump.start()
+	}
+	return nil
+}
+
+func appendBody(dst, data []byte, chunked bool) []byte {
+	if !chunked {
+		return append(dst, data...)
+	}
+	if len(data) == 0 {
+		return dst // a chunk of no bytes would be the last
+	}
+	dst = AppendChunkHeader(dst, len(data))
+	dst = append(dst, data...)
+	return append(dst, '\r', '\n')
+}
+
+// appendEnd writes the last chunk with the trailer section.
+func appendEnd(dst []byte, trailers []Field, keep func(string) bool) []byte {
+	dst = append(dst, '0', '\r', '\n')
+	for i := range trailers {
+		if f := &trailers[i]; keep(f.Name) {
+			dst = appendField(dst, f.Name, f.Value)
+		}
+	}
+	return append(dst, '\r', '\n')
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(dst, name...)
+	dst = append(dst, ':', ' ')
+	dst = append(dst, value...)
+	return append(dst, '\r', '\n')
+}
+
+// receive reads the final response's head, passes on those before it, and reports whether there is a final one.
+func (l *Relay) receive(sent error) bool {
+	for informational := 0; ; {
+		n, err := l.resp.Parse(l.buf[l.r:l.w])
+		switch {
+		case errors.Is(err, ErrIncomplete):
+			if !l.fill(sent) {
+				return false
+			}
+			continue
+		case err != nil:
+			return l.fault(FaultResponse, err)
+		}
+		l.r += n
+		switch status := l.resp.Status; {
+		case status >= 200:
+			l.pump.answered()
+			return true
+		case status == 101:
+			return l.fault(FaultResponse, errSwitched)
+		}
+		if informational++; informational > maxInformational {
+			return l.fault(FaultResponse, errInformational)
+		}
+		if !l.inform() {
+			return false
+		}
+	}
+}
+
+// fill reads more of the response's head.
+func (l *Relay) fill(sent error) bool {
+	if l.r > 0 {
+		l.w = copy(l.buf, l.buf[l.r:l.w])
+		l.r = 0
+		l.resp.Reset()
+	}
+	if l.w == len(l.buf) {
+		if len(l.buf) >= MaxHeadBytes {
+			return l.fault(FaultResponse, ErrHeadTooLarge)
+		}
+		l.buf = append(l.buf, make([]byte, len(l.buf))...) // kept: there will be others like it
+	}
+	n, err := l.up.Read(l.buf[l.w:])
+	if n > 0 {
+		l.w += n
+		l.heard = true
+		return true
+	}
+	switch body := l.pump.err(); {
+	case errors.Is(err, ErrPeerGone):
+		return l.fault(FaultClientGone, err)
+	case body != nil:
+		return l.fault(FaultRequestBody, body)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return l.fault(FaultTimeout, err)
+	case !l.heard:
+		if sent != nil {
+			err = sent
+		}
+		return l.fault(FaultSilent, err)
+	default:
+		return l.fault(FaultResponse, err)
+	}
+}
+
+func (l *Relay) fault(f Fault, err error) bool {
+	l.result.Fault, l.result.Err = f, err
+	return false
+}
+
+// inform passes on a 1xx response (RFC 9110 section 15.2), but for 100, which the client gets from us when its body is
+// first read.
+func (l *Relay) inform() bool {
+	if l.resp.Status == 100 || l.x.Request.Minor == 0 {
+		return true
+	}
+	l.out = l.appendHead(l.out[:0])
+	l.out = append(l.out, '\r', '\n')
+	if err := l.write(); err != nil {
+		return l.fault(FaultClientGone, err)
+	}
+	return true
+}
+
+// write sends what is in out to the client.
+func (l *Relay) write() error {
+	l.x.conn.ExpireWrite(l.opts.StallTimeout)
+	err := l.x.Write(l.out)
+	l.out = l.out[:0]
+	return err
+}
+
+// appendHead writes the status line and the fields that are passed on, of which those that stay together are copied
+// together.
+func (l *Relay) appendHead(dst []byte) []byte {
+	resp := &l.resp
+	if l.x.Request.Minor == 0 {
+		dst = append(dst, "HTTP/1.0 "...)
+	} else {
+		dst = append(dst, "HTTP/1.1 "...)
+	}
+	dst = strconv.AppendInt(dst, int64(resp.Status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, resp.Reason...)
+	dst = append(dst, '\r', '\n')
+	run, end := int32(0), int32(0)
+	l.dated = false
+	for i := range resp.Fields {
+		f := &resp.Fields[i]
+		l.dated = l.dated || f.kind == KindDate
+		if !l.keeps(f) {
+			continue
+		}
+		if f.start != end {
+			dst = append(dst, resp.Head[run:end]...)
+			run = f.start
+		}
+		end = f.end
+	}
+	return append(dst, resp.Head[run:end]...)
+}
+
+func (l *Relay) keeps(f *Field) bool {
+	switch f.kind {
+	case KindOther, KindIrregular, KindDate, KindHost, KindAuthorization:
+		return l.opts.Filter.KeepResponseField(f.Name) && !(l.resp.ConnectionTokens && l.resp.Listed(f.Name))
+	default:
+		return false
+	}
+}
+
+// body passes the final response on.
+func (l *Relay) body() {
+	x, resp := l.x, &l.resp
+	l.result.Status = resp.Status
+	l.result.Reusable = !resp.Close
+	if !l.taken() {
+		x.CloseAfter() // what is left of the body must never be read as a request
+	}
+	kind := resp.Body(x.Request.Method)
+	chunked := false
+	switch kind {
+	case ChunkedBody, UntilClose:
+		chunked = x.Request.Minor > 0
+		if !chunked {
+			x.CloseAfter() // the end of the connection is the end of the body
+		}
+		if kind == UntilClose {
+			l.result.Reusable = false
+		}
+	}
+	out := l.appendHead(l.out[:0])
+	if !l.dated {
+		out = appendField(out, "Date", x.date())
+	}
+	switch {
+	case chunked:
+		out = append(out, "Transfer-Encoding: chunked\r\n"...)
+		out = l.appendAnnouncement(out)
+	case kind == Length, kind == NoBody && resp.ContentLength >= 0 && resp.Status != 204:
+		out = append(out, "Content-Length: "...)
+		out = strconv.AppendInt(out, resp.ContentLength, 10)
+		out = append(out, '\r', '\n')
+	}
+	switch {
+	case !x.KeepAlive():
+		out = append(out, "Connection: close\r\n"...)
+	case x.Request.Minor == 0:
+		out = append(out, "Connection: keep-alive\r\n"...)
+	}
+	l.out = append(out, '\r', '\n')
+	var err error
+	switch kind {
+	case NoBody:
+		if l.r < l.w {
+			l.result.Reusable = false // content where there must be none
+		}
+		err = l.write()
+	case Length:
+		err = l.counted(resp.ContentLength)
+	case ChunkedBody:
+		err = l.chunked(chunked)
+	default:
+		err = l.untilClose(chunked)
+	}
+	if err == nil {
+		return
+	}
+	l.result.Fault, l.result.Err = FaultCut, err
+	if errors.As(err, new(*clientError)) || errors.Is(err, ErrPeerGone) {
+		l.result.Fault = FaultClientGone
+	}
+	x.Abort()
+}
+
+// appendAnnouncement tells which trailer fields may come (RFC 9110 section 6.6.2), as far as the upstream does.
+func (l *Relay) appendAnnouncement(dst []byte) []byte {
+	for i := range l.resp.Fields {
+		f := &l.resp.Fields[i]
+		if f.kind != KindTrailer {
+			continue
+		}
+		for name := range options(f.Value) {
+			if isToken(name) && l.opts.Filter.KeepResponseTrailer(name) {
+				dst = appendField(dst, "Trailer", name)
+			}
+		}
+	}
+	return dst
+}
+
+// clientError is a failure to write to the client.
+type clientError struct{ err error }
+
+func (e *clientError) Error() string { return "write to the client: " + e.err.Error() }
+func (e *clientError) Unwrap() error { return e.err }
+
+// flush sends what is in out, of which n bytes are body.
+func (l *Relay) flush(n int) error {
+	if err := l.write(); err != nil {
+		return &clientError{err}
+	}
+	l.result.Sent += int64(n)
+	return nil
+}
+
+// read reads the next piece of the body.
+func (l *Relay) read() error {
+	l.up.ExpireRead(l.opts.BodyTimeout)
+	n, err := l.up.Read(l.buf)
+	l.r, l.w = 0, n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// counted passes on a body of known length.
+func (l *Relay) counted(length int64) error {
+	n := int(min(int64(l.w-l.r), length))
+	l.out = append(l.out, l.buf[l.r:l.r+n]...)
+	if l.r += n; l.r < l.w {
+		l.result.Reusable = false // more than was announced
+	}
+	if err := l.flush(n); err != nil {
+		return err
+	}
+	length -= int64(n)
+	if length >= spliceFrom {
+		var err error
+		if length, err = l.splice(length); err != nil {
+			return err
+		}
+	}
+	for length > 0 {
+		if err := l.read(); err != nil {
+			return cut(err)
+		}
+		n := int(min(int64(l.w), length))
+		l.out = append(l.out[:0], l.buf[:n]...)
+		if l.r = n; l.r < l.w {
+			l.result.Reusable = false
+		}
+		if err := l.flush(n); err != nil {
+			return err
+		}
+		length -= int64(n)
+	}
+	return nil
+}
+
+// splice moves the body from one connection to the other without reading it, where both are bare TCP, and returns how
+// much is left.
+func (l *Relay) splice(length int64) (int64, error) {
+	from, ok := l.up.TCP()
+	if !ok {
+		return length, nil
+	}
+	to, ok := l.x.conn.TCP()
+	if !ok {
+		return length, nil
+	}
+	limited := io.LimitedReader{R: from}
+	for length > 0 {
+		limited.N = min(length, splicePiece)
+		l.up.ExpireRead(l.opts.BodyTimeout)
+		l.x.conn.ExpireWrite(l.opts.StallTimeout)
+		n, err := to.ReadFrom(&limited)
+		length -= n
+		l.result.Sent += n
+		switch {
+		case err != nil:
+			return length, err
+		case n == 0:
+			return length, io.ErrUnexpectedEOF
+		}
+	}
+	return 0, nil
+}
+
+// chunked passes on a body in the chunked coding, anew framed: as chunks to the client, or bare where it does not know them.
+func (l *Relay) chunked(chunked bool) error {
+	l.chunks.Reset()
+	for body := 0; ; {
+		for l.r < l.w && !l.chunks.Done() {
+			data, n, err := l.chunks.Next(l.buf[l.r:l.w])
+			if err != nil {
+				return err
+			}
+			l.r += n
+			body += len(data)
+			l.out = appendBody(l.out, data, chunked)
+		}
+		done := l.chunks.Done()
+		if done {
+			if l.r < l.w {
+				l.result.Reusable = false
+			}
+			if chunked {
+				l.out = appendEnd(l.out, l.chunks.Trailers(), l.opts.Filter.KeepResponseTrailer)
+			}
+		}
+		if err := l.flush(body); err != nil || done {
+			return err
+		}
+		if err := l.read(); err != nil {
+			return cut(err)
+		}
+		body = 0
+	}
+}
+
+// untilClose passes on a body that ends with the connection.
+func (l *Relay) untilClose(chunked bool) error {
+	for {
+		if n := l.w - l.r; n > 0 || len(l.out) > 0 {
+			l.out = appendBody(l.out, l.buf[l.r:l.w], chunked)
+			if err := l.flush(n); err != nil {
+				return err
+			}
+		}
+		switch err := l.read(); {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			if !chunked {
+				return nil
+			}
+			l.out = appendEnd(l.out, nil, nil)
+			return l.flush(0)
+		default:
+			return err
+		}
+	}
+}
+
+// cut is the error of a body that ended too early.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,254 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/ostiary/ostiary/proxy/gate"
+	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/http1"
+	"github.com/ostiary/ostiary/proxy/refusal"
+	"github.com/ostiary/ostiary/proxy/routing"
+)
+
+// fieldSet is a set of field lines, by their place in the head.
+type fieldSet [(http1.MaxFields + 63) / 64]uint64
+
+func (s *fieldSet) add(i int)      { s[i/64] |= 1 << (i % 64) }
+func (s *fieldSet) remove(i int)   { s[i/64] &^= 1 << (i % 64) }
+func (s *fieldSet) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
+
+// wireHead is a request of package http1 as package head has it. The field lines stay where they were read; what becomes
+// of them is noted beside them, and what policies set is kept apart. Its strings end with the exchange.
+type wireHead struct {
+	x         *http1.Exchange
+	authority string
+	path      string
+	query     string
+	client    netip.AddrPort
+	// judged are the lines that policies see, forwarded those that go on as they are. A line that Connection lists is
+	// judged and not forwarded, so that a client can't hide one from us that it shows.
+	judged, forwarded fieldSet
+	// set are the fields that policies set.
+	set    []http1.Field
+	values []string
+	// upgrade says that the client asks for WebSocket; key is its Sec-WebSocket-Key.
+	upgrade bool
+	key     string
+	// trailers says that the client takes trailers (TE: trailers).
+	trailers  bool
+	requestID [requestIDBytes]byte
+
+	budget *bodyBudget
+	early  wireBody
+}
+
+func (h *wireHead) Method() string { return h.x.Request.Method }
+
+func (h *wireHead) Scheme() string { return schemeOf(h.x) }
+
+func (h *wireHead) Authority() string          { return h.authority }
+func (h *wireHead) Path() string               { return h.path }
+func (h *wireHead) Query() string              { return h.query }
+func (h *wireHead) ClientAddr() netip.AddrPort { return h.client }
+
+func (h *wireHead) ServerName() string {
+	if state := h.x.TLS(); state != nil {
+		return state.ServerName
+	}
+	return ""
+}
+
+func (h *wireHead) Values(name string) []string {
+	h.values = h.values[:0]
+	fields := h.x.Request.Fields
+	for i := range fields {
+		if f := &fields[i]; len(f.Name) == len(name) && h.judged.has(i) && strings.EqualFold(f.Name, name) {
+			h.values = append(h.values, f.Value)
+		}
+	}
+	for i := range h.set {
+		if strings.EqualFold(h.set[i].Name, name) {
+			h.values = append(h.values, h.set[i].Value)
+		}
+	}
+	return h.values
+}
+
+func (h *wireHead) Names(yield func(name string) bool) {
+	fields := h.x.Request.Fields
+	for i := range fields {
+		if h.judged.has(i) && !yield(fields[i].Name) {
+			return
+		}
+	}
+	for i := range h.set {
+		if !yield(h.set[i].Name) {
+			return
+		}
+	}
+}
+
+func (h *wireHead) SetPath(path string)   { h.path = path }
+func (h *wireHead) SetQuery(query string) { h.query = query }
+
+func (h *wireHead) Set(name, value string) {
+	h.Delete(name)
+	h.set = append(h.set, http1.Field{Name: name, Value: value})
+}
+
+func (h *wireHead) Delete(name string) {
+	fields := h.x.Request.Fields
+	for i := range fields {
+		if f := &fields[i]; len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
+			h.judged.remove(i)
+			h.forwarded.remove(i)
+		}
+	}
+	kept := h.set[:0]
+	for _, f := range h.set {
+		if !strings.EqualFold(f.Name, name) {
+			kept = append(kept, f)
+		}
+	}
+	h.set = kept
+}
+
+// forget lets go of everything that belongs to the request.
+func (h *wireHead) forget() {
+	clear(h.set)
+	clear(h.values[:cap(h.values)])
+	*h = wireHead{set: h.set[:0], values: h.values[:0]}
+}
+
+// read takes the head of the exchange's request, or says why it is refused. Package http1 has judged the grammar and the
+// framing; here is refused what servers behind us are known to read in another way.
+func (h *wireHead) read(x *http1.Exchange, budget *bodyBudget) (refused gate.Refusal, ok bool) {
+	h.x, h.budget, h.client = x, budget, x.RemoteAddr()
+	r := &x.Request
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		// No tunnels to anywhere, and no echo of credentials.
+		return gate.Refusal{Reason: refusal.MethodNotAllowed, Allow: allowedMethods}, false
+	}
+	if reason, ok := h.readTarget(); !ok {
+		return gate.Refusal{Reason: reason}, false
+	}
+	if !h.readFields() {
+		return gate.Refusal{Reason: refusal.RequestMalformed}, false
+	}
+	return gate.Refusal{}, true
+}
+
+// readTarget takes the request target apart as it was sent (RFC 9112 section 3.2).
+func (h *wireHead) readTarget() (refusal.Reason, bool) {
+	target := h.x.Request.Target
+	if len(target) > routing.MaxTargetBytes {
+		return refusal.TargetTooLarge, false
+	}
+	h.authority = h.x.Request.Host
+	if target == "" || target == "*" || strings.IndexByte(target, '#') >= 0 {
+		return refusal.RequestMalformed, false
+	}
+	if target[0] != '/' {
+		// Absolute form: its authority is the host, whatever the Host field says (RFC 9112 section 3.2.2).
+		scheme, rest, ok := strings.Cut(target, "://")
+		if !ok || !strings.EqualFold(scheme, h.Scheme()) {
+			return refusal.RequestMalformed, false
+		}
+		end := strings.IndexAny(rest, "/?")
+		if end < 0 {
+			end = len(rest)
+		}
+		h.authority, target = rest[:end], rest[end:]
+		if h.authority == "" || strings.IndexByte(h.authority, '@') >= 0 {
+			return refusal.RequestMalformed, false
+		}
+		if target == "" || target[0] == '?' {
+			target = "/" + target
+		}
+	}
+	h.path, h.query, _ = strings.Cut(target, "?")
+	for i := range len(h.query) {
+		if c := h.query[i]; c <= ' ' || c >= 0x7f {
+			return refusal.RequestMalformed, false
+		}
+	}
+	return refusal.Internal, true
+}
+
+// readFields decides what becomes of each field line.
+func (h *wireHead) readFields() bool {
+	r := &h.x.Request
+	asked, switching, keys := false, false, 0
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch f.Kind() {
+		case http1.KindOther, http1.KindAuthorization:
+		case http1.KindUpgrade:
+			asked = !asked && strings.EqualFold(f.Value, "websocket")
+			continue
+		case http1.KindConnection:
+			switching = switching || hasToken(f.Value, "upgrade")
+			continue
+		case http1.KindTE:
+			h.trailers = h.trailers || hasToken(f.Value, "trailers")
+			continue
+		case http1.KindExpect:
+			if !strings.EqualFold(f.Value, "100-continue") {
+				return false
+			}
+			continue
+		default:
+			continue // of the connection, or written anew
+		}
+		switch head.FateOf(f.Name) {
+		case head.Kept, head.Identity: // the gate removes these, whatever the engine
+		default:
+			continue
+		}
+		h.judged.add(i)
+		if !r.ConnectionTokens || !r.Listed(f.Name) {
+			h.forwarded.add(i)
+		}
+		if len(f.Name) == len("Sec-WebSocket-Key") && strings.EqualFold(f.Name, "Sec-WebSocket-Key") {
+			keys++
+			h.key = f.Value
+		}
+	}
+	// A WebSocket handshake (RFC 6455 section 4.1). Every other protocol to switch to is left out, most of all h2c: what
+	// came through such a tunnel would be requests that nobody judged.
+	h.upgrade = asked && r.Minor >= 1 && r.Method == http.MethodGet && !h.x.HasBody() && switching &&
+		keys == 1 && len(h.key) == 24
+	return true
+}
+
+// requestIDBytes is the length of the request IDs that we make.
+const requestIDBytes = 26
+
+// identify returns the client's X-Request-ID where it is one visible word of bounded length, and makes one otherwise, of
+// which it returns none. IDs have to be different, not secret.
+func (h *wireHead) identify(random *rand.ChaCha8) string {
+	fields := h.x.Request.Fields
+	found, count := "", 0
+	for i := range fields {
+		if f := &fields[i]; len(f.Name) == len(headerRequestID) && strings.EqualFold(f.Name, headerRequestID) {
+			found = f.Value
+			count++
+		}
+	}
+	if count == 1 && validRequestID(found) {
+		return found
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	var bits uint64
+	for i := range h.requestID {
+		if i%12 == 0 {
+			bits = random.Uint64()
+		}
+		h.requestID[i] = alphabet[bits&31]
+		bits >>= 5
+	}
+	return ""
+}
