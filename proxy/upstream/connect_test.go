@@ -488,11 +488,13 @@ func TestConnectRace(t *testing.T) {
 	var wait sync.WaitGroup
 	stop := make(chan struct{})
 	wait.Go(func() {
+		ticker := time.NewTicker(500 * time.Microsecond)
+		defer ticker.Stop()
 		for i := 0; ; i++ {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-ticker.C:
 			}
 			cfg := service(1)
 			cfg.RequestTimeout += time.Duration(i % 3)
