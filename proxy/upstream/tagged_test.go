@@ -1,0 +1,326 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// taggedRequests is how many requests TestTaggedUnderFaults sends, unless the environment says otherwise: a million take
+// some minutes.
+const (
+	taggedRequests    = 20_000
+	taggedRequestsEnv = "OSTIARY_TAGGED_REQUESTS"
+)
+
+// badBackend answers each request with what it was tagged with, in one of many ways, right and wrong. What it sends too
+// much is with the response, since nobody can tell a late surplus from the answer to the next request.
+func badBackend(conn net.Conn, r *bufio.Reader) {
+	for {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		tag := req.URL.Path[1:]
+		switch rand.N(40) { // before the body was read
+		case 0:
+			return
+		case 1:
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			return
+		case 2:
+			_, _ = io.WriteString(conn, taggedResponse(tag, tag))
+			return
+		}
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return
+		}
+		if len(body) > 0 && string(body) != taggedBody(tag) {
+			tag = "request-of-another"
+		}
+		response := taggedResponse(tag, tag+":"+strings.Repeat("x", rand.N(9000)))
+		switch rand.N(40) {
+		case 0: // the end, instead of an answer
+			return
+		case 1: // a reset
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			return
+		case 2: // a part
+			_, _ = io.WriteString(conn, response[:rand.N(len(response))])
+			return
+		case 3: // a part and a reset
+			_, _ = io.WriteString(conn, response[:rand.N(len(response))])
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			return
+		case 4: // no HTTP
+			_, _ = io.WriteString(conn, strings.Repeat("\x00\xffgarbage ", 1+rand.N(500)))
+			return
+		case 5: // too much, and on with the connection as if nothing were
+			response += "x"
+		case 6:
+			response += taggedResponse("surplus", "surplus")
+		case 7:
+			response += "HTTP/1.1 103 Early Hints\r\n\r\n" + taggedResponse("surplus", "surplus")
+		case 8: // garbage behind it
+			response += "\r\n\r\n\x00"
+		case 9: // a body where none may be
+			response = "HTTP/1.1 204 No Content\r\nX-Tag: " + tag + "\r\n\r\n" + taggedResponse("surplus", "surplus")
+		case 10: // one byte after the other
+			for i := range min(len(response), 300) {
+				if _, err := conn.Write([]byte{response[i]}); err != nil {
+					return
+				}
+			}
+			response = response[min(len(response), 300):]
+		case 11: // hints first
+			response = strings.Repeat("HTTP/1.1 103 Early Hints\r\nX-Tag: hint\r\n\r\n", rand.N(5)) + response
+		case 12: // two ways to say how long it is
+			response = strings.Replace(response, "\r\n\r\n", "\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 1)
+		case 13: // the end, behind the answer
+			_, _ = io.WriteString(conn, response)
+			return
+		case 14: // something that nobody asked for, while the connection is idle or about to be
+			_, _ = io.WriteString(conn, response+taggedResponse("unsolicited", "unsolicited"))
+			continue
+		}
+		if _, err := io.WriteString(conn, response); err != nil {
+			return
+		}
+	}
+}
+
+// taggedResponse is framed by its length, or in chunks.
+func taggedResponse(tag, body string) string {
+	if rand.N(2) == 0 {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Tag: %s\r\nContent-Length: %d\r\n\r\n%s", tag, len(body), body)
+	}
+	cut := rand.N(len(body) + 1)
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP/1.1 200 OK\r\nX-Tag: %s\r\nTransfer-Encoding: chunked\r\n\r\n", tag)
+	for _, part := range []string{body[:cut], body[cut:]} {
+		if part != "" {
+			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(part), part)
+		}
+	}
+	b.WriteString("0\r\n\r\n")
+	return b.String()
+}
+
+func taggedBody(tag string) string {
+	n := 0
+	for _, c := range tag {
+		n = n*7 + int(c)
+	}
+	return strings.Repeat(tag+",", 1+n%700)
+}
+
+// TestTaggedUnderFaults: whatever backends do, no response, nor a part of one, reaches another request than its own.
+func TestTaggedUnderFaults(t *testing.T) {
+	total := taggedRequests
+	if text, ok := os.LookupEnv(taggedRequestsEnv); ok {
+		var err error
+		if total, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	} else if testing.Short() {
+		total /= 10
+	}
+	one, _ := raw(t, badBackend)
+	two, _ := raw(t, badBackend)
+	r, u := using(t, Options{BodyTimeout: 20 * time.Second}, nil, one, two)
+	var next, answered, failed atomic.Int64
+	var wait sync.WaitGroup
+	for range 16 {
+		wait.Go(func() {
+			for {
+				i := next.Add(1)
+				if i > int64(total) {
+					return
+				}
+				tag := "tag-" + strconv.FormatInt(i, 36)
+				switch err := sendTagged(u, tag); {
+				case err == nil:
+					answered.Add(1)
+				case errors.As(err, new(*mixedUp)):
+					t.Error(err)
+					next.Store(int64(total))
+				default:
+					failed.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if answered.Load() < int64(total)/2 || failed.Load() < int64(total)/20 {
+		t.Errorf("%d answered, %d failed: either hardly anything goes wrong, or hardly anything works", answered.Load(), failed.Load())
+	}
+	if n := inflight(u); n != 0 {
+		t.Errorf("counted %d in flight, want none", n)
+	}
+	r.Close()
+	if open := r.open(); open != 0 {
+		t.Errorf("%d connections open, want none", open)
+	}
+	t.Logf("%d answered, %d failed", answered.Load(), failed.Load())
+}
+
+// mixedUp is what must not happen.
+type mixedUp struct{ want, got string }
+
+func (e *mixedUp) Error() string { return fmt.Sprintf("the request %s got %.80q", e.want, e.got) }
+
+func sendTagged(u *Upstream, tag string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Opaque: "/" + tag}, Header: http.Header{}}).WithContext(ctx)
+	if rand.N(2) == 0 {
+		body := taggedBody(tag)
+		req.Method, req.Body, req.ContentLength = http.MethodPost, io.NopCloser(strings.NewReader(body)), int64(len(body))
+		if rand.N(2) == 0 {
+			req.ContentLength = -1
+		}
+	}
+	if rand.N(50) == 0 { // a client that has no patience
+		time.AfterFunc(time.Duration(rand.N(int64(time.Millisecond))), cancel)
+	}
+	resp, _, err := u.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if got := resp.Header.Get("X-Tag"); got != tag {
+		return &mixedUp{tag, got}
+	}
+	if rand.N(20) == 0 {
+		return nil // closed unread
+	}
+	body, err := io.ReadAll(resp.Body)
+	if own, rest, _ := strings.Cut(string(body), ":"); !strings.HasPrefix(tag, own) || strings.Trim(rest, "x") != "" {
+		return &mixedUp{tag, string(body)}
+	}
+	return err
+}
+
+// FuzzResponse: whatever a backend sends, it is taken as net/http takes it, or refused, and nothing of it reaches the next
+// request.
+func FuzzResponse(f *testing.F) {
+	for _, seed := range []string{
+		okay,
+		"HTTP/1.1 204 No Content\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nX: y\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + okay,
+		"HTTP/1.0 200 OK\r\n\r\nuntil the end",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\npoison",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close, X\r\nX: y\r\nTrailer: Z\r\n\r\nhello",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nframes",
+		"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST"} {
+			f.Add([]byte(seed), method)
+		}
+	}
+	var mu sync.Mutex
+	var response []byte
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wait.Go(func() {
+				defer conn.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				_, _ = conn.Write(response)
+			})
+		}
+	})
+	f.Cleanup(func() {
+		_ = l.Close()
+		wait.Wait()
+	})
+	r, u := using(f, Options{}, nil, netip.MustParseAddrPort(l.Addr().String()))
+	f.Fuzz(func(t *testing.T, text []byte, method string) {
+		if len(text) > 1<<16 || method != http.MethodGet && method != http.MethodHead && method != http.MethodPost {
+			t.Skip()
+		}
+		mu.Lock()
+		response = text
+		mu.Unlock()
+		resp, err := roundTrip(t, u, method, nil)
+		if err != nil {
+			if !errors.As(err, new(*Error)) {
+				t.Fatalf("error %T", err)
+			}
+			if strings.Contains(err.Error(), string(text)) && len(text) > 8 {
+				t.Errorf("the error quotes the response: %v", err)
+			}
+		} else {
+			compareResponses(t, resp, text, method)
+			_ = resp.Body.Close()
+		}
+		// Each connection ends behind its response, so that none is left that could be used again.
+		waitFor(t, func() bool {
+			for _, l := range r.links() {
+				l.reap()
+			}
+			return r.open() == 0
+		})
+		if n := inflight(u); n != 0 {
+			t.Errorf("counted %d in flight, want none", n)
+		}
+	})
+}
+
+// compareResponses holds a response that was taken against what net/http reads.
+func compareResponses(t *testing.T, resp *http.Response, text []byte, method string) {
+	t.Helper()
+	body, err := io.ReadAll(resp.Body)
+	reader := bufio.NewReader(strings.NewReader(string(text)))
+	var want *http.Response
+	for {
+		var wantErr error
+		if want, wantErr = http.ReadResponse(reader, &http.Request{Method: method}); wantErr != nil {
+			t.Fatalf("net/http refuses what was taken: %v", wantErr)
+		}
+		if want.StatusCode >= 200 || want.StatusCode == 101 {
+			break
+		}
+	}
+	if want.StatusCode == http.StatusSwitchingProtocols {
+		return
+	}
+	wantBody, wantErr := io.ReadAll(want.Body)
+	delete(resp.Header, "Connection") // which net/http drops where it says close, with the names that it lists besides
+	delete(want.Header, "Connection")
+	if resp.StatusCode != want.StatusCode || len(resp.Header) != len(want.Header) {
+		t.Errorf("status %d, header %v; net/http has %d, %v", resp.StatusCode, resp.Header, want.StatusCode, want.Header)
+	}
+	if err == nil && (wantErr != nil || string(body) != string(wantBody)) {
+		t.Errorf("body %q; net/http has %q, %v", body, wantBody, wantErr)
+	}
+}
