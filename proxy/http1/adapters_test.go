@@ -30,23 +30,23 @@ func TestResponseWriter(t *testing.T) {
 	long := strings.Repeat("long ", 10_000)
 	for name, tt := range map[string]struct {
 		request string
-		serve   func(w http.ResponseWriter, t *testing.T)
+		serve   func(w http.ResponseWriter)
 		// differs is what is ours where it is not net/http's.
 		differs func(want *answer)
 	}{
-		"nothing":      {get, func(http.ResponseWriter, *testing.T) {}, nil},
-		"a short body": {get, func(w http.ResponseWriter, _ *testing.T) { _, _ = io.WriteString(w, "hello") }, nil},
-		"a long body":  {get, func(w http.ResponseWriter, _ *testing.T) { _, _ = io.WriteString(w, long) }, nil},
-		"a long body of HTTP/1.0": {old, func(w http.ResponseWriter, _ *testing.T) { _, _ = io.WriteString(w, long) }, func(want *answer) {
+		"nothing":      {get, func(http.ResponseWriter) {}, nil},
+		"a short body": {get, func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hello") }, nil},
+		"a long body":  {get, func(w http.ResponseWriter) { _, _ = io.WriteString(w, long) }, nil},
+		"a long body of HTTP/1.0": {old, func(w http.ResponseWriter) { _, _ = io.WriteString(w, long) }, func(want *answer) {
 			// it is closed behind it, which is said
 			want.Header.Set("Connection", "close")
 		}},
-		"a short one of HTTP/1.0": {old, func(w http.ResponseWriter, _ *testing.T) { _, _ = io.WriteString(w, "hello") }, nil},
-		"a long body with length": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"a short one of HTTP/1.0": {old, func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hello") }, nil},
+		"a long body with length": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", itoa(len(long)))
 			_, _ = io.WriteString(w, long)
 		}, nil},
-		"status and fields": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"status and fields": {get, func(w http.ResponseWriter) {
 			w.Header().Add("X-A", "1")
 			w.Header().Add("X-A", " 2\r\nX-Injected: 3")
 			w.Header().Add("No token", "4")
@@ -55,60 +55,60 @@ func TestResponseWriter(t *testing.T) {
 			w.Header().Set("X-Late", "5")
 			w.WriteHeader(http.StatusOK)
 		}, nil},
-		"flushed": {get, func(w http.ResponseWriter, t *testing.T) {
+		"flushed": {get, func(w http.ResponseWriter) {
 			for range 3 {
 				_, _ = io.WriteString(w, "piece")
 				if err := http.NewResponseController(w).Flush(); err != nil {
-					t.Error(err)
+					panic(err)
 				}
 			}
 		}, nil},
-		"flushed before the body": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"flushed before the body": {get, func(w http.ResponseWriter) {
 			w.(http.Flusher).Flush()
 			_, _ = io.WriteString(w, "hello")
 		}, nil},
-		"HEAD of a short body": {head, func(w http.ResponseWriter, _ *testing.T) { _, _ = io.WriteString(w, "hello") }, nil},
-		"HEAD of nothing":      {head, func(http.ResponseWriter, *testing.T) {}, nil},
-		"HEAD with a length": {head, func(w http.ResponseWriter, _ *testing.T) {
+		"HEAD of a short body": {head, func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hello") }, nil},
+		"HEAD of nothing":      {head, func(http.ResponseWriter) {}, nil},
+		"HEAD with a length": {head, func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "12345")
 			w.WriteHeader(http.StatusOK)
 		}, nil},
-		"204": {get, func(w http.ResponseWriter, t *testing.T) {
+		"204": {get, func(w http.ResponseWriter) {
 			w.WriteHeader(http.StatusNoContent)
 			if _, err := io.WriteString(w, "hello"); !errors.Is(err, http.ErrBodyNotAllowed) {
-				t.Errorf("error %v", err)
+				panic(err)
 			}
 		}, nil},
-		"304": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"304": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "12345")
 			w.Header().Set("ETag", `"a"`)
 			w.WriteHeader(http.StatusNotModified)
 		}, nil},
-		"informational": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"informational": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Link", "</style.css>")
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusProcessing)
 			w.Header().Del("Link")
 			_, _ = io.WriteString(w, "hello")
 		}, nil},
-		"informational for HTTP/1.0": {old, func(w http.ResponseWriter, _ *testing.T) {
+		"informational for HTTP/1.0": {old, func(w http.ResponseWriter) {
 			_, _ = io.WriteString(w, "hello")
 		}, nil},
-		"the end": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"the end": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Connection", "close")
 			_, _ = io.WriteString(w, "hello")
 		}, nil},
-		"announced trailers": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"announced trailers": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Trailer", "X-Sum, X-None")
 			_, _ = io.WriteString(w, "hello")
 			w.Header().Set("X-Sum", "1")
 		}, nil},
-		"trailers": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"trailers": {get, func(w http.ResponseWriter) {
 			w.(http.Flusher).Flush()
 			_, _ = io.WriteString(w, "hello")
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
 		}, nil},
-		"trailers behind a short body": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"trailers behind a short body": {get, func(w http.ResponseWriter) {
 			_, _ = io.WriteString(w, "hello")
 			w.Header().Set(http.TrailerPrefix+"X-Sum", "1")
 		}, func(want *answer) {
@@ -116,7 +116,7 @@ func TestResponseWriter(t *testing.T) {
 			want.Trailer, want.ContentLength, want.Coding = http.Header{"X-Sum": {"1"}}, -1, []string{"chunked"}
 			want.Header.Del("Content-Length")
 		}},
-		"a length that is none": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"a length that is none": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Content-Length", "five")
 			_, _ = io.WriteString(w, "hello")
 		}, func(want *answer) {
@@ -124,7 +124,7 @@ func TestResponseWriter(t *testing.T) {
 			want.ContentLength, want.Coding = 5, nil
 			want.Header.Set("Content-Length", "5")
 		}},
-		"a switch of protocols by hand": {get, func(w http.ResponseWriter, _ *testing.T) {
+		"a switch of protocols by hand": {get, func(w http.ResponseWriter) {
 			w.Header().Set("Upgrade", "test")
 			w.Header().Set("Connection", "X-A, upgrade")
 			w.WriteHeader(http.StatusOK)
@@ -135,7 +135,7 @@ func TestResponseWriter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			serveHTTP := func(w http.ResponseWriter, _ *http.Request) {
 				w.Header()["Content-Type"] = nil // net/http guesses one
-				tt.serve(w, t)
+				tt.serve(w)
 			}
 			b := serve(t, http1.ServerOptions{}, adapted(serveHTTP))
 			l, err := net.Listen("tcp", "127.0.0.1:0")

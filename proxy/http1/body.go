@@ -96,7 +96,7 @@ func (x *Exchange) ReadBody(p []byte) (int, error) {
 func (x *Exchange) readCounted(p []byte) (int, error) {
 	b := &x.body
 	p = p[:min(int64(len(p)), b.left)]
-	n := 0
+	var n int
 	if x.r < x.w {
 		n = copy(p, x.rest[x.r:x.w])
 		x.r += n

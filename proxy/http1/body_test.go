@@ -22,6 +22,7 @@ const (
 )
 
 func TestBodies(t *testing.T) {
+	t.Parallel()
 	b := serve(t, http1.ServerOptions{}, echoBody())
 	long := strings.Repeat("0123456789abcdef", 20_000)
 	var chunks strings.Builder
@@ -86,6 +87,7 @@ func TestReadBodyPieces(t *testing.T) {
 }
 
 func TestBodyErrors(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		send  string
 		close bool

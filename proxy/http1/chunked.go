@@ -12,8 +12,8 @@ const (
 	maxChunkDigits = 16
 	// maxExtensionBytes bounds the extensions of one chunk.
 	maxExtensionBytes = 1 << 10
-	// maxExtensionExcess bounds what the extensions of all chunks have in bytes beyond 16 for each and two for every byte
-	// of data, so that nobody has us parse mostly extensions.
+	// maxExtensionExcess bounds how many bytes all chunks have besides their data beyond 16 for each and two for every
+	// byte of data, so that nobody has us parse mostly extensions. It is the rule of net/http.
 	maxExtensionExcess = 16 << 10
 	// maxTrailerBytes bounds the trailer section.
 	maxTrailerBytes = 8 << 10
@@ -254,12 +254,11 @@ func (c *ChunkReader) stepExtension(b byte) {
 
 // beginData begins the data that follows a size line.
 func (c *ChunkReader) beginData() {
-	if c.extension > 0 {
-		c.excess = max(0, c.excess+int64(c.extension)-16-2*min(c.left, maxExtensionExcess))
-		if c.excess > maxExtensionExcess {
-			c.fail(errExtensionLong)
-			return
-		}
+	overhead := c.digits + c.extension + len("\r\n") - 16
+	c.excess = max(0, c.excess+int64(overhead)-2*min(c.left, maxExtensionExcess))
+	if c.excess > maxExtensionExcess {
+		c.fail(errExtensionLong)
+		return
 	}
 	c.state = chunkData
 	if c.left == 0 {

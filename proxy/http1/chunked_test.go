@@ -157,7 +157,7 @@ func TestChunkReaderRefused(t *testing.T) {
 		"LF ends a trailer":         {"0\r\nA: b\n\r\n", "", errBareLF},
 		"bare CR in a trailer":      {"0\r\nA: b\rc\r\n\r\n", "", errBareCR},
 		"folded trailer":            {"0\r\nA: b\r\n c\r\n\r\n", "", errFolded},
-		"space before a colon":      {"0\r\nA : b\r\n\r\n", "", errSpaceColon},
+		"space before a colon":      {"0\r\nA : b\r\n\r\n", "", errNameSpace},
 		"control in a trailer":      {"0\r\nA: \x01\r\n\r\n", "", errValue},
 		"too many trailers":         {"0\r\n" + strings.Repeat("A:b\r\n", MaxFields+1) + "\r\n", "", errTooManyFields},
 		"trailers too large":        {"0\r\nA:" + strings.Repeat("b", maxTrailerBytes) + "\r\n\r\n", "", errTrailersLong},

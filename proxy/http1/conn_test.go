@@ -160,6 +160,7 @@ func TestConnWraps(t *testing.T) {
 
 // TestExpire: a time-out ends reads and writes under way, and those to come, until another one is armed.
 func TestExpire(t *testing.T) {
+	t.Parallel()
 	sweeper := newSweeper(t)
 	for name, wrap := range kinds(t) {
 		for how, swept := range map[string]bool{"by the sweeper": true, "by net": false} {
@@ -255,28 +256,23 @@ func TestDeadlines(t *testing.T) {
 func TestQuiet(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wrap func(net.Conn) net.Conn
-		far  func(t *testing.T, c *http1.Conn, far *net.TCPConn)
+		far  func(c *http1.Conn, far *net.TCPConn) error
 		want bool
 	}{
-		"open": {nil, func(*testing.T, *http1.Conn, *net.TCPConn) {}, true},
-		"bytes that nobody asked for": {nil, func(t *testing.T, _ *http1.Conn, far *net.TCPConn) {
-			t.Helper()
-			if _, err := far.Write([]byte("x")); err != nil {
-				t.Fatal(err)
-			}
+		"open": {nil, func(*http1.Conn, *net.TCPConn) error { return nil }, true},
+		"bytes that nobody asked for": {nil, func(_ *http1.Conn, far *net.TCPConn) error {
+			_, err := far.Write([]byte("x"))
+			return err
 		}, false},
-		"closed by the other end": {nil, func(t *testing.T, _ *http1.Conn, far *net.TCPConn) {
-			t.Helper()
-			if err := far.CloseWrite(); err != nil {
-				t.Fatal(err)
-			}
-		}, false},
-		"closed by this end":      {nil, func(_ *testing.T, c *http1.Conn, _ *net.TCPConn) { _ = c.Close() }, false},
-		"where it can't be known": {func(c net.Conn) net.Conn { return opaque{c} }, func(*testing.T, *http1.Conn, *net.TCPConn) {}, false},
+		"closed by the other end": {nil, func(_ *http1.Conn, far *net.TCPConn) error { return far.CloseWrite() }, false},
+		"closed by this end":      {nil, func(c *http1.Conn, _ *net.TCPConn) error { return c.Close() }, false},
+		"where it can't be known": {func(c net.Conn) net.Conn { return opaque{c} }, func(*http1.Conn, *net.TCPConn) error { return nil }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, far := pair(t, tt.wrap)
-			tt.far(t, c, far)
+			if err := tt.far(c, far); err != nil {
+				t.Fatal(err)
+			}
 			// What the other end does shows at once on loopback, but that is not promised.
 			for start := time.Now(); c.Quiet() != tt.want && time.Since(start) < patience; {
 			}
@@ -294,6 +290,7 @@ func TestQuiet(t *testing.T) {
 
 // TestWatch: who waits for the peer is woken when the watched one's other end goes, and can use the peer afterwards.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	sweeper := newSweeper(t)
 	for name, leave := range map[string]func(*net.TCPConn) error{
 		"closes":     (*net.TCPConn).Close,

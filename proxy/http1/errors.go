@@ -43,7 +43,7 @@ var (
 	errStatus      = refusal(http.StatusBadRequest, "status code is no number from 100 to 999")
 
 	errFolded      = refusal(http.StatusBadRequest, "field line begins with white space")
-	errSpaceColon  = refusal(http.StatusBadRequest, "white space between field name and colon")
+	errNameSpace   = refusal(http.StatusBadRequest, "white space in a field name or before its colon")
 	errNoColon     = refusal(http.StatusBadRequest, "field line without colon")
 	errNoName      = refusal(http.StatusBadRequest, "field line without name")
 	errName        = refusal(http.StatusBadRequest, "field name is no token")
@@ -89,13 +89,7 @@ func nameError(b []byte, i int) error {
 		if i == 0 {
 			return errFolded
 		}
-		for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
-			i++
-		}
-		if i < len(b) && b[i] == ':' {
-			return errSpaceColon
-		}
-		return errName
+		return errNameSpace
 	case c == ':':
 		return errNoName
 	}

@@ -139,7 +139,7 @@ func version(b []byte) (int, error) {
 	if len(b) <= len(shape) {
 		return 0, ErrIncomplete
 	}
-	if c := b[len(shape)]; c != '\r' && c != ' ' {
+	if c := b[len(shape)]; c != '\r' && c != '\n' && c != ' ' {
 		return 0, errVersion
 	}
 	return 0, errUnsupported

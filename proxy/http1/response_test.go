@@ -101,7 +101,7 @@ func TestResponseRefused(t *testing.T) {
 		"LF ends a short line":       {"HTTP/1.1 200\n\r\n", errStatusLine},
 		"bare CR behind the code":    {"HTTP/1.1 200\rOK\r\n\r\n", errBareCR},
 		"endless reason":             {"HTTP/1.1 200 " + strings.Repeat("a", maxLineBytes), errStatusLine},
-		"space before the colon":     {line + "A : b\r\n\r\n", errSpaceColon},
+		"space before the colon":     {line + "A : b\r\n\r\n", errNameSpace},
 		"folded line":                {line + "A: b\r\n c\r\n\r\n", errFolded},
 		"NUL in a value":             {line + "A: b\x00\r\n\r\n", errValue},
 		"bare CR in a value":         {line + "A: b\rc\r\n\r\n", errBareCR},

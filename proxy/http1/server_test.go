@@ -274,6 +274,7 @@ func TestRemoteAddr(t *testing.T) {
 
 // TestTimeouts: who sends nothing is left without a word, who sends half a head is told.
 func TestTimeouts(t *testing.T) {
+	t.Parallel()
 	opts := http1.ServerOptions{ReadHeaderTimeout: 100 * time.Millisecond, IdleTimeout: 300 * time.Millisecond}
 	b := serve(t, opts, echo())
 	slow := "HTTP/1.1 408 Request Timeout\r\n" + date + "Content-Length: 0\r\nConnection: close\r\n\r\n"

@@ -21,7 +21,7 @@ func bytesOf(text string) []byte {
 	return b
 }
 
-func readJSON(t *testing.T, path string, content any) {
+func readJSON(t testing.TB, path string, content any) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.FromSlash(path))
 	if err != nil {
