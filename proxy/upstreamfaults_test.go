@@ -10,10 +10,12 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/upstream"
 )
 
 // rawUpstream answers each connection with a script: it gets the connection once the head of a request was read.
@@ -75,8 +77,12 @@ func TestUpstreamFaults(t *testing.T) {
 	}{
 		"closes without an answer":       {script: says(""), wantStatus: 502, wantReason: "upstream_protocol"},
 		"no HTTP":                        {script: says("SSH-2.0-x\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"length and chunked (R01)":       {script: says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
 		"two lengths (R02)":              {script: says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), wantStatus: 502, wantReason: "upstream_protocol"},
 		"space before the colon (R08)":   {script: says("HTTP/1.1 200 OK\r\nX : 1\r\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"bare LF (R08)":                  {script: says("HTTP/1.1 200 OK\r\nX: 1\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"bare CR (R08)":                  {script: says("HTTP/1.1 200 OK\r\nX: 1\r2\r\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
+		"NUL (R08)":                      {script: says("HTTP/1.1 200 OK\r\nX: \x00\r\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
 		"1 MiB of head (R09)":            {script: says("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", 1<<20) + "\r\nContent-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
 		"10 000 fields (R09)":            {script: says("HTTP/1.1 200 OK\r\n" + strings.Repeat("X: abcdef\r\n", 10_000) + "Content-Length: 0\r\n\r\n"), wantStatus: 502, wantReason: "upstream_protocol"},
 		"endless 103 (R10)":              {script: says(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1000)), wantStatus: 502, wantReason: "upstream_protocol"},
@@ -86,44 +92,160 @@ func TestUpstreamFaults(t *testing.T) {
 		"fewer bytes than length (R06)":  {script: says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"), wantStatus: 200, wantReason: "upstream_protocol", wantCut: true},
 		"chunks cut short (R07)":         {script: says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"), wantStatus: 200, wantReason: "upstream_protocol", wantCut: true},
 		"more bytes than length (R03)":   {script: says("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\npoison"), wantStatus: 200, wantBody: "hello"},
+		"more behind the chunks (R03)":   {script: says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\npoison"), wantStatus: 200, wantBody: "hello"},
+		"304 with a body (R11)":          {script: says("HTTP/1.1 304 Not Modified\r\n\r\npoison"), wantStatus: 304},
 		"204 with a body (R11)":          {script: says("HTTP/1.1 204 No Content\r\n\r\npoison"), wantStatus: 204},
 		"HEAD with a body (R11)":         {script: says("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"), method: "HEAD", wantStatus: 200},
 		"redirect to metadata (R22)":     {script: says("HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"), wantStatus: 302},
 		"body until the connection ends": {script: says("HTTP/1.0 200 OK\r\n\r\nhello"), wantStatus: 200, wantBody: "hello"},
 	}
 	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
+		for _, front := range []string{"http/1.1", "h2c"} {
+			t.Run(name+" behind "+front, func(t *testing.T) {
+				b := newBed(t)
+				b.endpoints(rawUpstream(t, c.script))
+				up := to(routing.UpstreamHTTP)
+				up.RequestTimeout = 100 * time.Millisecond
+				if c.wantStatus != 504 {
+					up.RequestTimeout = 10 * time.Second
+				}
+				b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{up}})
+				method := c.method
+				if method == "" {
+					method = "GET"
+				}
+				before := b.access.String()
+				resp, err := b.client(t, front).Do(request(t, method, "http://app.test/", nil))
+				if err != nil && c.wantCut {
+					return // the end overtook the head
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				if resp.StatusCode != c.wantStatus || (err != nil) != c.wantCut {
+					t.Errorf("status %d, body error %v; want %d, cut %t", resp.StatusCode, err, c.wantStatus, c.wantCut)
+				}
+				if c.wantStatus < 400 && !c.wantCut && string(body) != c.wantBody {
+					t.Errorf("body %q, want %q", body, c.wantBody)
+				}
+				reason, _ := b.record(t, before)["reason"].(string)
+				if reason != c.wantReason {
+					t.Errorf("reason %q, want %q", reason, c.wantReason)
+				}
+			})
+		}
+	}
+}
+
+// TestPoisonedIdleConnection is R04: what an upstream sends while nobody has asked for anything is no answer to the next
+// request.
+func TestPoisonedIdleConnection(t *testing.T) {
+	for _, front := range []string{"http/1.1", "h2c"} {
+		t.Run(front, func(t *testing.T) {
 			b := newBed(t)
-			b.endpoints(rawUpstream(t, c.script))
-			up := to(routing.UpstreamHTTP)
-			up.RequestTimeout = 100 * time.Millisecond
-			if c.wantStatus != 504 {
-				up.RequestTimeout = 10 * time.Second
+			poison, poisoned := make(chan struct{}), make(chan struct{})
+			var connections atomic.Int32
+			b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				if connections.Add(1) == 1 {
+					<-poison
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+					close(poisoned)
+				}
+				_, _ = io.Copy(io.Discard, r)
+			}))
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+			client := b.client(t, front)
+			if _, body := do(t, client, request(t, "GET", "http://app.test/", nil)); body != "ok" {
+				t.Fatalf("body %q", body)
 			}
-			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{up}})
-			method := c.method
-			if method == "" {
-				method = "GET"
+			close(poison)
+			<-poisoned
+			if _, body := do(t, client, request(t, "GET", "http://app.test/", nil)); body != "ok" || connections.Load() != 2 {
+				t.Errorf("body %q on connection %d, want ok on a new one", body, connections.Load())
 			}
-			before := b.access.String()
-			resp, err := b.client(t, "http/1.1").Do(request(t, method, "http://app.test/", nil))
-			if err != nil && c.wantCut {
-				return // the end overtook the head
+		})
+	}
+}
+
+// TestFieldsOfTheResponse is R14: an upstream may ask for authentication of its own; what tells who calls passes in no
+// direction.
+func TestFieldsOfTheResponse(t *testing.T) {
+	for _, front := range []string{"http/1.1", "h2c"} {
+		t.Run(front, func(t *testing.T) {
+			b := newBed(t)
+			b.endpoints(rawUpstream(t, says("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"theirs\"\r\nX-Consumer-Id: admin\r\n"+
+				"x-consumer-username: admin\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n")))
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+			resp, _ := do(t, b.client(t, front), request(t, "GET", "http://app.test/", nil))
+			if got := resp.Header.Values("WWW-Authenticate"); resp.StatusCode != http.StatusUnauthorized || len(got) != 1 || got[0] != `Basic realm="theirs"` {
+				t.Errorf("status %d, WWW-Authenticate %q", resp.StatusCode, got)
 			}
-			if err != nil {
-				t.Fatal(err)
+			for _, name := range []string{"X-Consumer-Id", "X-Consumer-Username", "X-Hop", "Keep-Alive"} {
+				if got := resp.Header.Values(name); len(got) > 0 {
+					t.Errorf("%s: %q reached the client", name, got)
+				}
 			}
-			body, err := io.ReadAll(resp.Body)
-			_ = resp.Body.Close()
-			if resp.StatusCode != c.wantStatus || (err != nil) != c.wantCut {
-				t.Errorf("status %d, body error %v; want %d, cut %t", resp.StatusCode, err, c.wantStatus, c.wantCut)
+		})
+	}
+}
+
+// TestUpstreamFallsSilent is R16: the client of an upstream that says nothing more within a response is let go, and learns
+// that it has a part only.
+func TestUpstreamFallsSilent(t *testing.T) {
+	for _, front := range []string{"http/1.1", "h2c"} {
+		t.Run(front, func(t *testing.T) {
+			b := newBed(t)
+			b.upstreams.Close()
+			b.upstreams = upstream.NewRegistry(upstream.Options{Loopback: upstream.LoopbackAllow, BodyTimeout: 50 * time.Millisecond})
+			left := make(chan struct{})
+			b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+				_, _ = io.Copy(io.Discard, r)
+				close(left)
+			}))
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+			resp, err := b.client(t, front).Do(request(t, "GET", "http://app.test/", nil))
+			if err == nil {
+				if body, err := io.ReadAll(resp.Body); err == nil {
+					t.Errorf("body %q ended as if it were whole", body)
+				}
+				_ = resp.Body.Close()
 			}
-			if c.wantStatus < 400 && !c.wantCut && string(body) != c.wantBody {
-				t.Errorf("body %q, want %q", body, c.wantBody)
+			<-left
+			if record := b.record(t, ""); record["reason"] != "upstream_protocol" {
+				t.Errorf("record %v", record)
 			}
-			reason, _ := b.record(t, before)["reason"].(string)
-			if reason != c.wantReason {
-				t.Errorf("reason %q, want %q", reason, c.wantReason)
+		})
+	}
+}
+
+// TestStaleGetIsRepeated is R19: a GET on a connection that ends before anything of the response came is sent again, to
+// another endpoint, and no client notices.
+func TestStaleGetIsRepeated(t *testing.T) {
+	for _, front := range []string{"http/1.1", "h2c"} {
+		t.Run(front, func(t *testing.T) {
+			b := newBed(t)
+			var requests atomic.Int32
+			dies := func(conn net.Conn, r *bufio.Reader) {
+				requests.Add(1)
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				if readHead(r) == nil {
+					requests.Add(1) // and the end, instead of an answer
+				}
+			}
+			b.endpoints(rawUpstream(t, dies), rawUpstream(t, dies))
+			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+			client := b.client(t, front)
+			for range 20 {
+				if resp, body := do(t, client, request(t, "GET", "http://app.test/", nil)); resp.StatusCode != http.StatusOK || body != "ok" {
+					t.Fatalf("status %d, body %q", resp.StatusCode, body)
+				}
+			}
+			if requests.Load() == 20 {
+				t.Error("no connection was used twice")
 			}
 		})
 	}
