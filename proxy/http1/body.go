@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 )
 
 // ErrBodyMalformed is what ReadBody returns for a body that breaks its transfer coding, together with the *SyntaxError.
@@ -19,7 +20,8 @@ const (
 
 // bodyReader reads the body of a request.
 type bodyReader struct {
-	left   int64 // of a body with Content-Length
+	left   int64         // of a body with Content-Length
+	by     time.Duration // when it has to be here, on the Sweeper's clock; 0 is any time
 	chunks ChunkReader
 	err    error
 	// state is read by whoever writes the response while another goroutine reads.
@@ -29,7 +31,7 @@ type bodyReader struct {
 }
 
 func (b *bodyReader) begin(x *Exchange) {
-	b.left = max(x.Request.ContentLength, 0)
+	b.left, b.by = max(x.Request.ContentLength, 0), 0
 	b.none = b.left == 0 && !x.Request.Chunked
 	b.here = !x.Request.Chunked && b.left <= int64(x.w-x.r)
 	b.err = nil
@@ -146,12 +148,25 @@ func (x *Exchange) readChunked(p []byte) (int, error) {
 	}
 }
 
+// LimitBody has ReadBody end with os.ErrDeadlineExceeded once that time has passed, however steadily the body comes; 0
+// ends the limit.
+func (x *Exchange) LimitBody(after time.Duration) {
+	x.body.by = 0
+	if after > 0 {
+		x.body.by = x.sc.server.opts.Sweeper.Now() + after
+	}
+}
+
 // receive reads more of the body from the connection.
 func (x *Exchange) receive(p []byte) (int, error) {
 	if err := x.proceed(); err != nil {
 		return 0, x.body.fail(err)
 	}
-	x.conn.ExpireRead(x.sc.server.opts.StallTimeout)
+	timeout := x.sc.server.opts.StallTimeout
+	if by := x.body.by; by > 0 {
+		timeout = max(min(timeout, by-x.sc.server.opts.Sweeper.Now()), 1)
+	}
+	x.conn.ExpireRead(timeout)
 	n, err := x.conn.Read(p)
 	x.conn.ExpireRead(0)
 	switch {

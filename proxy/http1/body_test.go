@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -250,7 +251,7 @@ func TestBothWays(t *testing.T) {
 			}()
 			c.expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
 			got, err := io.ReadAll(c.r)
-			if err != nil || string(got) != string(sent) {
+			if err != nil || !bytes.Equal(got, sent) {
 				t.Errorf("received %d bytes, %v; want %d that were sent", len(got), err, size)
 			}
 		})

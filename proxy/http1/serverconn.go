@@ -70,7 +70,7 @@ func (sc *serverConn) tlsState() *tls.ConnectionState {
 func (sc *serverConn) handshake() {
 	s := sc.server
 	sc.conn.Expire(s.opts.HandshakeTimeout)
-	if err := sc.secure.Handshake(); err != nil {
+	if err := sc.secure.HandshakeContext(s.ctx); err != nil {
 		s.opts.Log.Debug("TLS handshake failed", "client", sc.remote, "error", err)
 		if header, ok := errors.AsType[tls.RecordHeaderError](err); ok && header.Conn != nil && looksLikeHTTP(header.RecordHeader) {
 			_, _ = io.WriteString(header.Conn, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis port speaks HTTPS.\n")

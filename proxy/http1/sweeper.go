@@ -91,14 +91,14 @@ func (s *Sweeper) run(end <-chan struct{}) {
 	defer close(s.done)
 	ticker := time.NewTicker(sweepTick)
 	defer ticker.Stop()
-	for ticks := 1; ; ticks++ {
+	for tick := 1; ; tick++ {
 		select {
 		case now := <-ticker.C:
 			s.tell(now)
 		case <-end:
 			return
 		}
-		s.sweep(ticks%pollTicks == 0)
+		s.sweep(tick)
 	}
 }
 
@@ -112,21 +112,21 @@ func (s *Sweeper) tell(now time.Time) {
 	}
 }
 
-func (s *Sweeper) sweep(look bool) {
+func (s *Sweeper) sweep(tick int) {
 	now := s.now.Load()
-	for from := 0; s.sweepSome(from, now, look); from += sweepBatch {
+	for from := 0; s.sweepSome(from, now, tick); from += sweepBatch {
 	}
 }
 
 // sweepSome looks at a batch of connections, and reports whether there are more. One that is moved meanwhile, since
 // another was removed, has its turn in the next tick.
-func (s *Sweeper) sweepSome(from int, now int64, look bool) bool {
+func (s *Sweeper) sweepSome(from int, now int64, tick int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	to := min(from+sweepBatch, len(s.conns))
 	for i := from; i < to; i++ {
 		c := s.conns[i]
-		if c.sweep(now) && look {
+		if c.sweep(now) && tick%pollTicks == 0 {
 			if how := s.poll.look(c); how != present {
 				c.lost(how)
 			}

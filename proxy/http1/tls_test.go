@@ -55,7 +55,8 @@ func TestTLS(t *testing.T) {
 		if err != nil {
 			t.Errorf("read: %v", err)
 		}
-		if _, ok := x.Conn().TCP(); ok || x.TLS() != x.TLS() {
+		state := x.TLS()
+		if _, ok := x.Conn().TCP(); ok || state != x.TLS() {
 			t.Error("bare TCP, or a copy of the state each time")
 		}
 		_ = x.Respond(200, nil, x.TLS().ServerName+" "+x.RemoteAddr().String()+" "+string(body))
@@ -125,10 +126,10 @@ func TestHandshakeFailures(t *testing.T) {
 	}
 	silent := dial()
 	silent.end()
-	clear := dial()
-	clear.send(hello)
-	clear.expect("HTTP/1.0 400 Bad Request\r\n")
-	_ = clear.Close()
+	bare := dial()
+	bare.send(hello)
+	bare.expect("HTTP/1.0 400 Bad Request\r\n")
+	_ = bare.Close()
 	garbage := dial()
 	garbage.send("garbage that is no TLS record")
 	if text, _ := io.ReadAll(garbage.r); strings.Contains(string(text), "HTTP") {
