@@ -18,8 +18,8 @@ var (
 	errMalformed    = errors.New("the response breaks a rule of HTTP, or was reset")
 )
 
-// Cause says in words of our own what went wrong while a response was read. The texts of net/http quote what the backend
-// sent, which may be a token that it got, so that they must not be logged.
+// Cause says in words of our own what went wrong while a response was read. The texts of net/http, which speaks HTTP/2 to
+// backends, quote what the backend sent, which may be a token that it got, so that they must not be logged.
 func Cause(err error) error {
 	var timeout interface{ Timeout() bool }
 	var op *net.OpError
@@ -33,9 +33,9 @@ func Cause(err error) error {
 		return system
 	case isTooLarge(err):
 		return errHeadTooLarge
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "server closed idle connection"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errClosed
-	case strings.Contains(err.Error(), "headers exceeded"):
+	case strings.Contains(err.Error(), "header list larger than advertised"):
 		return errHeadTooLarge
 	default:
 		return errMalformed

@@ -66,7 +66,7 @@ func readHead(r *bufio.Reader) (string, error) {
 	}
 }
 
-// answers answers every request on a connection with that text.
+// answers is a backend that answers every request on a connection with that text.
 func answers(text string) func(net.Conn, *bufio.Reader) {
 	return func(conn net.Conn, r *bufio.Reader) {
 		for {

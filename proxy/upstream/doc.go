@@ -3,8 +3,12 @@
 //
 //	Registry ── Upstream (one per ServiceEndpoint, immutable; replaced by Apply)
 //	   │            └─ target (one per backend or URL, weighted)
-//	   │                  ├─ transport: connection pool; kept while its settings stay the same
+//	   │                  ├─ transport: what connections have in common; kept while its settings stay the same
+//	   │                  │     └─ link (one per endpoint): idle connections
 //	   └──────────────────┴─ pool: endpoints of a Service port; SetEndpoints replaces the list, not the endpoints
+//
+// HTTP/1.1 is spoken on connections of this package's own. Connect lends them to an engine that reads and writes them
+// itself; RoundTrip, for requests that are not on such an engine, does it here. HTTP/2 is net/http's.
 //
 // The package judges no request: it takes what the decision code let through.
 package upstream

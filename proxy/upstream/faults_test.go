@@ -134,7 +134,7 @@ func TestResponseFaults(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			script := once(c.response)
-			if c.cut == io.ErrUnexpectedEOF || c.response == "" || name == "half a head" {
+			if errors.Is(c.cut, io.ErrUnexpectedEOF) || c.response == "" || name == "half a head" {
 				script = says(c.response)
 			}
 			addr, _ := raw(t, script)
@@ -144,11 +144,12 @@ func TestResponseFaults(t *testing.T) {
 				method = http.MethodGet
 			}
 			resp, err := roundTrip(t, u, method, nil)
-			if c.want != 0 {
+			switch {
+			case c.want != 0:
 				wantReason(t, err, c.want)
-			} else if err != nil {
+			case err != nil:
 				t.Fatal(err)
-			} else {
+			default:
 				if want := max(c.status, 200); resp.StatusCode != want && c.status != 0 {
 					t.Errorf("status %d, want %d", resp.StatusCode, want)
 				}
@@ -157,7 +158,7 @@ func TestResponseFaults(t *testing.T) {
 				if string(body) != c.body {
 					t.Errorf("body %q, want %q", body, c.body)
 				}
-				if !errors.Is(err, c.cut) && !(c.cut == errAny && err != nil) {
+				if !errors.Is(err, c.cut) && !(errors.Is(c.cut, errAny) && err != nil) {
 					t.Errorf("body ended by %v, want %v", err, c.cut)
 				}
 			}
@@ -185,6 +186,7 @@ var errAny = errors.New("any error")
 // TestSilentBackend is R15, and R16: a backend that says nothing, or nothing more, is not waited for without end, and
 // nothing of the exchange stays behind.
 func TestSilentBackend(t *testing.T) {
+	t.Parallel()
 	hang := func(text string) func(net.Conn, *bufio.Reader) {
 		return func(conn net.Conn, r *bufio.Reader) {
 			if _, err := readHead(r); err == nil {

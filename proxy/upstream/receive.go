@@ -174,6 +174,7 @@ func (x *exchange) response(in *inbox) *http.Response {
 	}
 	body := &responseBody{x: x, in: in, resp: resp, kind: head.Body(x.req.Method), left: head.ContentLength, timeout: x.conn.BodyTimeout()}
 	switch body.kind {
+	case http1.Length, http1.UntilClose:
 	case http1.ChunkedBody:
 		resp.TransferEncoding = []string{"chunked"}
 		resp.Trailer = announced(resp.Header)

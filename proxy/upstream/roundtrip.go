@@ -175,7 +175,7 @@ func (x *exchange) classify(e *endpoint, err error) *Error {
 
 // exchange sends the request on that connection and reads the head of the response.
 func (x *exchange) exchange(conn *Conn) (*http.Response, error) {
-	x.conn, x.nc = conn, conn.NetConn()
+	x.conn, x.nc, x.sender = conn, conn.NetConn(), nil
 	x.heard, x.unsent = false, false
 	nc := x.nc
 	x.unwatch = context.AfterFunc(x.req.Context(), func() { _ = nc.Close() })

@@ -299,6 +299,7 @@ func TestInformational(t *testing.T) {
 
 // TestExpectContinue: the body waits until it is asked for, for a second at most, and is not sent where it is not wanted.
 func TestExpectContinue(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		script func(net.Conn, *bufio.Reader)
 		status int
@@ -715,7 +716,7 @@ func TestALPNChanges(t *testing.T) {
 		s.CloseClientConnections()
 		var got string
 		waitFor(t, func() bool { // until the end of the old connections has been noticed
-			resp, _, err := u.RoundTrip((&http.Request{Method: "GET", URL: &url.URL{Opaque: "/"}, Header: http.Header{}}).WithContext(t.Context()))
+			resp, _, err := u.RoundTrip((&http.Request{Method: http.MethodGet, URL: &url.URL{Opaque: "/"}, Header: http.Header{}}).WithContext(t.Context()))
 			if err != nil {
 				return false
 			}
@@ -727,5 +728,40 @@ func TestALPNChanges(t *testing.T) {
 		if got != c.want {
 			t.Errorf("offered %q: spoken %s, want %s", c.offered, got, c.want)
 		}
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	addr, _ := raw(b, func(conn net.Conn, r *bufio.Reader) {
+		for {
+			head, err := readHead(r)
+			if err == nil && strings.HasPrefix(head, http.MethodPost) {
+				_, err = r.Discard(5)
+			}
+			if err == nil {
+				_, err = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\nContent-Length: 2\r\n\r\nok")
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	_, u := using(b, Options{}, nil, addr)
+	for name, body := range map[string]string{"GET": "", "POST": "hello"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				req := &http.Request{Method: name, URL: &url.URL{Opaque: "/"}, Header: http.Header{"Accept": {"*/*"}, "X-Request-Id": {"1"}}}
+				if body != "" {
+					req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+				}
+				resp, _, err := u.RoundTrip(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+		})
 	}
 }

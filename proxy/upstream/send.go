@@ -248,18 +248,19 @@ func (s *sender) run() {
 
 func (s *sender) send() error {
 	start := len(s.head) // which may be written while something is read behind it
-	if s.proceed != nil {
+	switch {
+	case s.proceed != nil:
 		if err := s.flush(); err != nil {
 			return err
 		}
 		if err := s.wait(); err != nil {
 			return err
 		}
-	} else if start > sendBytes/2 {
+	case start > sendBytes/2:
 		if err := s.flush(); err != nil {
 			return err
 		}
-	} else {
+	default:
 		timer := time.AfterFunc(headPatience, func() { _ = s.flush() }) // what fails once fails again
 		defer timer.Stop()
 	}
