@@ -3,7 +3,6 @@ package http1
 import (
 	"bytes"
 	"strconv"
-	"unsafe"
 )
 
 // Limits of the chunked coding.
@@ -93,7 +92,7 @@ func (c *ChunkReader) Done() bool { return c.state == chunkDone }
 // Trailers are the fields behind the body once it has ended, nil where there are none. They are a copy and are valid
 // until Reset. Nobody has judged whether they may be in a trailer section (RFC 9110 section 6.5.1).
 func (c *ChunkReader) Trailers() []Field {
-	if c.state != chunkDone || len(c.trailer) == 0 {
+	if c.state != chunkDone || len(c.section.fields) == 0 {
 		return nil
 	}
 	return c.section.fields
@@ -178,69 +177,14 @@ func (c *ChunkReader) stepSize(b byte) {
 // stepExtension follows the grammar of RFC 9112 section 7.1.1. The white space that it allows around ";" and "=" is
 // never at the end of the line.
 func (c *ChunkReader) stepExtension(b byte) {
-	space := b == ' ' || b == '\t'
-	next := chunkFailed
+	var next chunkState
 	switch c.state {
-	case chunkSpace:
-		switch {
-		case space:
-			next = chunkSpace
-		case b == ';':
-			next = chunkName
-		}
-	case chunkName:
-		switch {
-		case space:
-			next = chunkName
-		case isTokenChar(b):
-			next = chunkNameRest
-		}
-	case chunkNameRest, chunkNameSpace:
-		switch {
-		case space:
-			next = chunkNameSpace
-		case b == '=':
-			next = chunkValue
-		case b == ';':
-			next = chunkName
-		case c.state == chunkNameRest && isTokenChar(b):
-			next = chunkNameRest
-		case c.state == chunkNameRest && b == '\r':
-			next = chunkLineLF
-		}
-	case chunkValue:
-		switch {
-		case space:
-			next = chunkValue
-		case b == '"':
-			next = chunkQuoted
-		case isTokenChar(b):
-			next = chunkToken
-		}
-	case chunkToken, chunkQuotedEnd:
-		switch {
-		case space:
-			next = chunkSpace
-		case b == ';':
-			next = chunkName
-		case b == '\r':
-			next = chunkLineLF
-		case c.state == chunkToken && isTokenChar(b):
-			next = chunkToken
-		}
-	case chunkQuoted:
-		switch {
-		case b == '"':
-			next = chunkQuotedEnd
-		case b == '\\':
-			next = chunkQuotedEscape
-		case isFieldChar(b):
-			next = chunkQuoted
-		}
-	case chunkQuotedEscape:
-		if isFieldChar(b) {
-			next = chunkQuoted
-		}
+	case chunkSpace, chunkName, chunkNameRest, chunkNameSpace:
+		next = nameStep(c.state, b)
+	case chunkValue, chunkToken, chunkQuotedEnd:
+		next = valueStep(c.state, b)
+	default:
+		next = quotedStep(c.state, b)
 	}
 	switch {
 	case next != chunkFailed:
@@ -250,6 +194,64 @@ func (c *ChunkReader) stepExtension(b byte) {
 	default:
 		c.fail(errExtension)
 	}
+}
+
+// nameStep returns the state behind b, in front of an extension and in its name; chunkFailed where b is malformed.
+func nameStep(state chunkState, b byte) chunkState {
+	switch {
+	case b == ' ' || b == '\t':
+		if state == chunkNameRest {
+			return chunkNameSpace
+		}
+		return state
+	case b == ';' && state != chunkName:
+		return chunkName
+	case state == chunkSpace:
+		return chunkFailed
+	case b == '=' && state != chunkName:
+		return chunkValue
+	case isTokenChar(b) && state != chunkNameSpace:
+		return chunkNameRest
+	case b == '\r' && state == chunkNameRest:
+		return chunkLineLF
+	}
+	return chunkFailed
+}
+
+// valueStep returns the state behind b, in a value that is no quotation and behind one.
+func valueStep(state chunkState, b byte) chunkState {
+	switch {
+	case state == chunkValue && (b == ' ' || b == '\t'):
+		return chunkValue
+	case state == chunkValue && b == '"':
+		return chunkQuoted
+	case state != chunkQuotedEnd && isTokenChar(b):
+		return chunkToken
+	case state == chunkValue:
+		return chunkFailed
+	case b == ' ' || b == '\t':
+		return chunkSpace
+	case b == ';':
+		return chunkName
+	case b == '\r':
+		return chunkLineLF
+	}
+	return chunkFailed
+}
+
+// quotedStep returns the state behind b within a quotation.
+func quotedStep(state chunkState, b byte) chunkState {
+	switch {
+	case !isFieldChar(b):
+		return chunkFailed
+	case state == chunkQuotedEscape:
+		return chunkQuoted
+	case b == '"':
+		return chunkQuotedEnd
+	case b == '\\':
+		return chunkQuotedEscape
+	}
+	return chunkQuoted
 }
 
 // beginData begins the data that follows a size line.
@@ -285,18 +287,13 @@ func (c *ChunkReader) readTrailers(b []byte) int {
 		return size
 	}
 	s := &c.section
-	if base := unsafe.SliceData(c.trailer); s.base != base {
+	if base := first(c.trailer); s.base != base {
 		s.reset(trailerSection, nil)
 		s.base = base
 	}
-	switch _, err := s.parse(c.trailer); err {
-	case nil:
+	if _, err := s.parse(c.trailer); err == nil {
 		c.state = chunkDone
-		if len(s.fields) == 0 {
-			c.trailer = c.trailer[:0]
-		}
-	case ErrIncomplete:
-	default:
+	} else if err != ErrIncomplete { //nolint:errorlint // ours, never wrapped
 		c.state, c.err = chunkFailed, err
 	}
 	return size

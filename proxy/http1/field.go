@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"unsafe"
 )
 
 // Limits of message heads.
@@ -49,6 +48,9 @@ const (
 	KindTrailer
 	KindDate
 	KindAuthorization
+
+	// kindAlias is a field of letters, digits and hyphens for which isFramingAlias holds.
+	kindAlias
 )
 
 // Field is one field line.
@@ -108,73 +110,103 @@ func (s *section) parse(b []byte) (int, error) {
 	fields, at := s.fields, s.next
 	for at < len(b) {
 		line := b[at:]
-		i := nameEnd(line)
-		kind := KindIrregular
-		if i < len(line) && line[i] == ':' && i > 0 {
+		if line[0] == '\r' && len(line) > 1 && line[1] == '\n' {
+			s.fields, s.next = fields, at
+			return at + 2, nil
+		}
+		i, kind := nameEnd(line), KindIrregular
+		if 0 < i && i < len(line) && line[i] == ':' {
 			kind = kindOf(line[:i])
+			if kind == KindOther && i >= shortestAlias && isRegularAlias(line[:i]) {
+				kind = kindAlias
+			}
 		} else {
-			if i == 0 && len(line) > 1 && line[0] == '\r' && line[1] == '\n' { // the empty line
+			var err error
+			if i, err = irregularName(line, i); err != nil {
 				s.fields, s.next = fields, at
-				return at + 2, nil
-			}
-			for i < len(line) && isTokenChar(line[i]) {
-				i++
-			}
-			if i == len(line) || i == len(line)-1 && line[i] == '\r' {
-				break
-			}
-			if line[i] != ':' || i == 0 {
-				return 0, nameError(line, i)
+				return 0, err
 			}
 		}
-		value := line[i+1:]
-		for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
-			value = value[1:]
+		value, n, err := fieldValue(line[i+1:])
+		if err != nil {
+			s.fields, s.next = fields, at
+			return 0, err
 		}
-		e := valueEnd(value)
-		if e >= len(value)-1 {
-			if e == len(value) || value[e] == '\r' {
-				break
-			}
-			return 0, valueError(value[e])
+		next := at + i + 1 + n
+		if len(fields) == cap(fields) {
+			fields = slices.Grow(fields, max(16, len(fields)))
 		}
-		if value[e] != '\r' || value[e+1] != '\n' {
-			return 0, valueError(value[e])
-		}
-		next := len(b) - len(value) + e + 2
-		value = value[:e]
-		for len(value) > 0 && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
-			value = value[:len(value)-1]
-		}
-		n := len(fields)
-		if n == cap(fields) {
-			fields = slices.Grow(fields, max(16, n))
-		}
-		if n == MaxFields {
+		if len(fields) == MaxFields {
 			return 0, errTooManyFields
 		}
-		fields = fields[:n+1]
-		f := &fields[n]
-		f.Name, f.Value = alias(line[:i]), alias(value)
-		f.start, f.end, f.kind = int32(at), int32(next), kind
+		fields = fields[:len(fields)+1]
+		f := &fields[len(fields)-1]
+		f.Name, f.Value, f.kind = alias(line[:i]), alias(value), kind
+		f.start, f.end = int32(at), int32(next) //nolint:gosec // at most MaxHeadBytes
 		at = next
-		if kind <= KindIrregular {
-			if s.of == requestHead && isFramingAlias(line[:i]) {
-				return 0, errAlias
-			}
-			if kind == KindOther {
-				continue
-			}
-		}
-		s.kinds |= 1 << kind
-		if s.of != trailerSection {
-			if err := s.note(kind, f.Value); err != nil {
+		if kind != KindOther {
+			if err := s.take(f); err != nil {
 				return 0, err
 			}
 		}
 	}
 	s.fields, s.next = fields, at
 	return 0, ErrIncomplete
+}
+
+// irregularName returns how long the name is that a line begins with, if i letters, digits and hyphens are not the whole
+// of it.
+func irregularName(line []byte, i int) (int, error) {
+	for i < len(line) && isTokenChar(line[i]) {
+		i++
+	}
+	switch {
+	case i == len(line), i == len(line)-1 && line[i] == '\r':
+		return 0, ErrIncomplete
+	case line[i] != ':' || i == 0:
+		return 0, nameError(line, i)
+	}
+	return i, nil
+}
+
+// fieldValue returns the value that b begins with, without the white space around it, and how long it is with that and
+// its line end.
+func fieldValue(b []byte) (value []byte, n int, err error) {
+	value = b
+	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
+		value = value[1:]
+	}
+	end := valueEnd(value)
+	if end >= len(value)-1 || value[end] != '\r' || value[end+1] != '\n' {
+		if end == len(value) || end == len(value)-1 && value[end] == '\r' {
+			return nil, 0, ErrIncomplete
+		}
+		return nil, 0, valueError(value[end])
+	}
+	n = len(b) - len(value) + end + 2
+	value = value[:end]
+	for len(value) > 0 && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
+		value = value[:len(value)-1]
+	}
+	return value, n, nil
+}
+
+// take takes in what a field of any kind but KindOther means to the message.
+func (s *section) take(f *Field) error {
+	if f.kind == KindIrregular && isFramingAlias(f.Name) || f.kind == kindAlias {
+		if s.of == requestHead {
+			return errAlias
+		}
+		if f.kind == kindAlias {
+			f.kind = KindOther
+			return nil
+		}
+	}
+	s.kinds |= 1 << f.kind
+	if s.of == trailerSection {
+		return nil
+	}
+	return s.note(f.kind, f.Value)
 }
 
 // note takes in what a field says about the message.
@@ -220,6 +252,7 @@ func (s *section) note(kind Kind, value string) error {
 			return errExpect
 		}
 		s.seen |= seenExpect
+	default: // of no concern to the framing
 	}
 	return nil
 }
@@ -308,7 +341,7 @@ func (s *section) reset(of part, fields []Field) {
 
 // again reports whether b are the bytes that were parsed without coming to the end, and more.
 func (s *section) again(b []byte) bool {
-	return s.scanned > 0 && s.scanned <= len(b) && s.base == unsafe.SliceData(b)
+	return s.scanned > 0 && s.scanned <= len(b) && s.base == first(b)
 }
 
 // lineEnded reports whether the line that was incomplete has an end now. It also does where that line is the first one
@@ -341,7 +374,7 @@ func contentLength(value string) (int64, bool) {
 		}
 		n = n*10 + uint64(c)
 	}
-	return int64(n), n <= math.MaxInt64 //nolint:gosec // the second result says whether it fits
+	return int64(n), n <= math.MaxInt64
 }
 
 // kindOf returns the kind of a field with that name, which is made of letters, digits and hyphens.
@@ -357,9 +390,7 @@ func kindOf(name []byte) Kind {
 			return ifNamed(name, "date", KindDate)
 		}
 	case 6:
-		if name[0]|0x20 == 'e' {
-			return ifNamed(name, "expect", KindExpect)
-		}
+		return ifNamed(name, "expect", KindExpect)
 	case 7:
 		switch name[0] | 0x20 {
 		case 'u':
@@ -412,25 +443,26 @@ func ifNamed(name []byte, lower string, kind Kind) Kind {
 	return kind
 }
 
+// shortestAlias is the length of the shortest name for which isFramingAlias holds.
+const shortestAlias = len("contentlength")
+
 // isFramingAlias reports whether some server could take name, which is none of the names that we know, for a field that
 // says how long the message is, because it drops or replaces other characters than letters. Such a name is never sent in
 // good faith.
-func isFramingAlias(name []byte) bool {
-	if len(name) < len("contentlength") {
-		return false
-	}
-	switch name[0] | 0x20 {
-	case 'c':
-		return name[1]|0x20 == 'o' && isAlias(name, "contentlength")
-	case 't':
-		return name[1]|0x20 == 'r' && isAlias(name, "transferencoding")
-	}
-	return !isNameWord(name[0]) && (isAlias(name, "contentlength") || isAlias(name, "transferencoding"))
+func isFramingAlias(name string) bool {
+	return isAlias(name, "contentlength") || isAlias(name, "transferencoding")
+}
+
+// isRegularAlias is isFramingAlias for a name that begins with a letter, of which most are told by that.
+func isRegularAlias(name []byte) bool {
+	initial := name[0] | 0x20
+	return (initial == 'c' || initial == 't') && isFramingAlias(alias(name))
 }
 
 // isAlias reports whether the letters and digits of name are those of lower.
-func isAlias(name []byte, lower string) bool {
-	for _, c := range name {
+func isAlias(name, lower string) bool {
+	for i := range len(name) {
+		c := name[i]
 		if c == '-' || !isNameWord(c) {
 			continue
 		}

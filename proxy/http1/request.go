@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"encoding/binary"
-	"unsafe"
-)
+import "encoding/binary"
 
 // Request is the head of a request. Its strings and Head alias the bytes that were parsed. The zero value is ready for
 // use; a Request that is used again allocates nothing, once Fields has grown.
@@ -65,7 +62,7 @@ func (r *Request) parse(b []byte) (int, error) {
 	s := &r.section
 	if !s.again(b) {
 		s.reset(requestHead, r.Fields)
-		s.base = unsafe.SliceData(b)
+		s.base = first(b)
 	} else if !s.lineEnded(b) {
 		return 0, ErrIncomplete
 	}

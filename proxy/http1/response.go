@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"net/http"
-	"unsafe"
-)
+import "net/http"
 
 // Response is the head of a response. Its strings and Head alias the bytes that were parsed. The zero value is ready for
 // use; a Response that is used again allocates nothing, once Fields has grown.
@@ -71,7 +68,7 @@ func (r *Response) parse(b []byte) (int, error) {
 	s := &r.section
 	if !s.again(b) {
 		s.reset(responseHead, r.Fields)
-		s.base = unsafe.SliceData(b)
+		s.base = first(b)
 	} else if !s.lineEnded(b) {
 		return 0, ErrIncomplete
 	}

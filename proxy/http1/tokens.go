@@ -168,4 +168,9 @@ func word(s string) uint64 {
 // alias is b as a string without a copy. It is the only place where this package makes one: the string changes with b,
 // so it may be used only as long as nobody writes to b. For what is parsed from a connection's buffer that is until the
 // exchange ends, when the buffer is given back.
+//
+//nolint:gosec // there is no other way
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// first is where b lies.
+func first(b []byte) *byte { return unsafe.SliceData(b) } //nolint:gosec // it is only compared
