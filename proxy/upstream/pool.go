@@ -62,7 +62,7 @@ func (p *pool) set(addrs []netip.AddrPort) {
 // pick returns the endpoint with fewer requests in flight of two chosen at random (Mitzenmacher's power of two
 // choices), of those that are neither ejected nor tried already. Where all are ejected, all are taken: a wrong guess
 // about health must not become an outage. It returns nil where every endpoint was tried.
-func (p *pool) pick(now time.Time, tried []*endpoint) *endpoint {
+func (p *pool) pick(now func() time.Time, tried []*endpoint) *endpoint {
 	list := p.list()
 	switch len(list) {
 	case 0:
@@ -102,7 +102,7 @@ const (
 	healthy
 )
 
-func (p *pool) availability(now time.Time, tried []*endpoint) availability {
+func (p *pool) availability(now func() time.Time, tried []*endpoint) availability {
 	best := nothing
 	for _, e := range p.list() {
 		switch {
@@ -116,7 +116,7 @@ func (p *pool) availability(now time.Time, tried []*endpoint) availability {
 	return best
 }
 
-func better(a, b *endpoint, now time.Time, tried []*endpoint) *endpoint {
+func better(a, b *endpoint, now func() time.Time, tried []*endpoint) *endpoint {
 	aOut := a.ejected(now) || slices.Contains(tried, a)
 	bOut := b.ejected(now) || slices.Contains(tried, b)
 	switch {
@@ -204,9 +204,10 @@ func (e *endpoint) end() {
 	}
 }
 
-func (e *endpoint) ejected(now time.Time) bool {
+// ejected reports whether the endpoint is left out. The clock is asked only where it matters.
+func (e *endpoint) ejected(now func() time.Time) bool {
 	until := e.ejectedUntil.Load()
-	return until != 0 && now.UnixNano() < until
+	return until != 0 && now().UnixNano() < until
 }
 
 // failed notes that no connection could be made. It returns for how long the endpoint is ejected, and whether this was

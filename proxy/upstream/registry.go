@@ -172,11 +172,10 @@ func (r *Registry) Endpoints(key routing.ObjectKey) (total, healthy int) {
 	if !ok {
 		return 0, 0
 	}
-	now := r.now()
 	for i := range u.targets {
 		for _, e := range u.targets[i].pool.list() {
 			total++
-			if !e.ejected(now) {
+			if !e.ejected(r.now) {
 				healthy++
 			}
 		}

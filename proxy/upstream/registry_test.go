@@ -254,14 +254,14 @@ func TestLeastRequest(t *testing.T) {
 	p.set([]netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:80"), netip.MustParseAddrPort("192.0.2.2:80")})
 	p.list()[0].inflight.Store(10)
 	for range 100 {
-		if e := p.pick(time.Now(), nil); e != p.list()[1] {
+		if e := p.pick(time.Now, nil); e != p.list()[1] {
 			t.Fatal("the busy one of two was picked")
 		}
 	}
-	if e := p.pick(time.Now(), []*endpoint{p.list()[1]}); e != p.list()[0] {
+	if e := p.pick(time.Now, []*endpoint{p.list()[1]}); e != p.list()[0] {
 		t.Error("the one that was not tried must be picked")
 	}
-	if e := p.pick(time.Now(), p.list()); e != nil {
+	if e := p.pick(time.Now, p.list()); e != nil {
 		t.Error("all were tried")
 	}
 }

@@ -83,15 +83,14 @@ var (
 // choose picks a target by weight and an endpoint of it. Targets whose endpoints are all ejected get no requests as
 // long as another has some.
 func (u *Upstream) choose(tried []*endpoint) (*target, *endpoint) {
-	now := u.now()
 	if u.single {
 		t := &u.targets[0]
-		return t, t.pool.pick(now, tried)
+		return t, t.pool.pick(u.now, tried)
 	}
 	for _, least := range []availability{healthy, ejected} {
 		total := uint64(0)
 		for i := range u.targets {
-			if t := &u.targets[i]; t.pool.availability(now, tried) >= least {
+			if t := &u.targets[i]; t.pool.availability(u.now, tried) >= least {
 				total += t.weight
 			}
 		}
@@ -101,11 +100,11 @@ func (u *Upstream) choose(tried []*endpoint) (*target, *endpoint) {
 		n := rand.Uint64N(total) //nolint:gosec // load balancing needs no secrecy
 		for i := range u.targets {
 			t := &u.targets[i]
-			if t.pool.availability(now, tried) < least {
+			if t.pool.availability(u.now, tried) < least {
 				continue
 			}
 			if n < t.weight {
-				return t, t.pool.pick(now, tried)
+				return t, t.pool.pick(u.now, tried)
 			}
 			n -= t.weight
 		}
