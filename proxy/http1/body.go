@@ -42,6 +42,7 @@ func (b *bodyReader) begin(x *Exchange) {
 		b.state.Store(bodyWhole)
 	} else {
 		b.state.Store(bodyUnread)
+		x.conn.awaits.Store(!b.here)
 	}
 }
 
@@ -49,20 +50,25 @@ func (b *bodyReader) begin(x *Exchange) {
 func (b *bodyReader) over() bool { return b.state.Load() == bodyWhole }
 
 // endsHere reports whether it is known where the next request begins.
-func (b *bodyReader) endsHere() bool {
-	state := b.state.Load()
-	return state == bodyWhole || state == bodyUnread && b.here
+func (b *bodyReader) endsHere() bool { return b.here || b.over() }
+
+// endBody notes that the body was read to its end.
+func (x *Exchange) endBody() {
+	x.body.state.Store(bodyWhole)
+	x.conn.awaits.Store(false)
 }
 
-func (b *bodyReader) fail(err error) error {
-	b.err = err
-	b.state.Store(bodyFailed)
+// failBody notes that it can't be.
+func (x *Exchange) failBody(err error) error {
+	x.body.err = err
+	x.body.state.Store(bodyFailed)
+	x.conn.awaits.Store(false)
 	return err
 }
 
-// skipBody drops a body that came with the head and was not read.
+// skipBody drops what was not read of a body that came with the head.
 func (x *Exchange) skipBody() {
-	if x.body.state.Load() == bodyUnread {
+	if x.body.here {
 		x.r += int(x.body.left)
 	}
 }
@@ -109,7 +115,7 @@ func (x *Exchange) readCounted(p []byte) (int, error) {
 		}
 	}
 	if b.left -= int64(n); b.left == 0 {
-		b.state.Store(bodyWhole)
+		x.endBody()
 	}
 	return n, nil
 }
@@ -123,10 +129,10 @@ func (x *Exchange) readChunked(p []byte) (int, error) {
 			x.r += n
 			got += copy(p[got:], data)
 			if err != nil {
-				return got, b.fail(fmt.Errorf("%w: %w", ErrBodyMalformed, err))
+				return got, x.failBody(fmt.Errorf("%w: %w", ErrBodyMalformed, err))
 			}
 			if b.chunks.Done() {
-				b.state.Store(bodyWhole)
+				x.endBody()
 				if got == 0 {
 					return 0, io.EOF
 				}
@@ -160,7 +166,7 @@ func (x *Exchange) LimitBody(after time.Duration) {
 // receive reads more of the body from the connection.
 func (x *Exchange) receive(p []byte) (int, error) {
 	if err := x.proceed(); err != nil {
-		return 0, x.body.fail(err)
+		return 0, x.failBody(err)
 	}
 	timeout := x.sc.server.opts.StallTimeout
 	if by := x.body.by; by > 0 {
@@ -177,7 +183,7 @@ func (x *Exchange) receive(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
-	return 0, x.body.fail(err)
+	return 0, x.failBody(err)
 }
 
 // Trailers returns the trailer section of a body that was read to its end. It is valid as long as x is.

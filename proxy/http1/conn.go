@@ -39,8 +39,11 @@ type Conn struct {
 	readUntil, writeUntil atomic.Int64
 	// watched is the peer to wake when the other end goes; the Conn itself once that has happened.
 	watched atomic.Pointer[Conn]
-	// observer is told when the other end goes; nil once it was told.
-	observer atomic.Pointer[observer]
+	// observer is called when the other end goes; nil once it was.
+	observer atomic.Pointer[func()]
+	// awaits says that more has to come from the other end: until it was read, that the other end sends no more does not
+	// mean that it has gone.
+	awaits   atomic.Bool
 	orphaned atomic.Bool // as a peer
 
 	mu    sync.Mutex // held while deadlines of nc change behind the owner's back, and while a peer is woken
@@ -53,15 +56,6 @@ type transfer struct {
 	n   int
 	err error
 	try func(fd uintptr) bool
-}
-
-// observer is who waits for a client to go.
-type observer struct {
-	// gone is called once, by the Sweeper.
-	gone func()
-	// whole reports whether the client has sent all that it will: until then it may have closed its half of the
-	// connection with bytes left to be read.
-	whole func() bool
 }
 
 // tcpConn is a connection that wraps a TCP connection without changing what is read and written.
@@ -369,6 +363,9 @@ func (c *Conn) expire(until *atomic.Int64, at int64, set func(time.Time) error) 
 
 // lost tells those who want to know that the other end has gone.
 func (c *Conn) lost(how presence) {
+	if how == halfClosed && c.awaits.Load() {
+		return
+	}
 	if peer := c.watched.Load(); peer != nil && peer != c {
 		c.mu.Lock()
 		if c.watched.CompareAndSwap(peer, c) {
@@ -377,8 +374,8 @@ func (c *Conn) lost(how presence) {
 		}
 		c.mu.Unlock()
 	}
-	if o := c.observer.Load(); o != nil && (how == absent || o.whole()) && c.observer.CompareAndSwap(o, nil) {
-		o.gone()
+	if gone := c.observer.Load(); gone != nil && c.observer.CompareAndSwap(gone, nil) {
+		(*gone)()
 	}
 }
 

@@ -104,7 +104,8 @@ func (x *Exchange) Context() context.Context {
 	if x.ctx == nil {
 		ctx, cancel := context.WithCancelCause(x.sc.server.ctx)
 		x.ctx, x.cancel = ctx, cancel
-		x.conn.observer.Store(&observer{gone: func() { cancel(ErrClientGone) }, whole: x.body.over})
+		gone := func() { cancel(ErrClientGone) }
+		x.conn.observer.Store(&gone)
 	}
 	return x.ctx
 }
@@ -195,6 +196,12 @@ func (x *Exchange) date() string { return x.sc.server.opts.Sweeper.Date() }
 // that are there are in x.in then.
 func (x *Exchange) end() bool {
 	x.detach()
+	if x.conn.watched.Load() != nil {
+		x.conn.Unwatch() // a relay that ended in a panic has not
+	}
+	if !x.body.none {
+		x.conn.awaits.Store(false)
+	}
 	if x.writer != nil {
 		x.writer.leave()
 		x.writer = nil

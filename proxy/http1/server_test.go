@@ -200,6 +200,19 @@ func TestAnswerBeforeBody(t *testing.T) {
 		c.expect(refused + "\r\nno" + refused + "\r\nno")
 		c.silent()
 	})
+	t.Run("a part of what came was read", func(t *testing.T) {
+		b := serve(t, http1.ServerOptions{}, handler{serve: func(x *http1.Exchange) {
+			if _, err := x.ReadBody(make([]byte, 2)); err != nil {
+				t.Errorf("read: %v", err)
+			}
+			_ = x.Respond(http.StatusUnauthorized, nil, "no")
+		}})
+		c := b.dial(t)
+		one := "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5\r\n\r\nhello"
+		c.send(one + one)
+		c.expect(refused + "\r\nno" + refused + "\r\nno")
+		c.silent()
+	})
 	t.Run("the body follows", func(t *testing.T) {
 		c := b.dial(t)
 		c.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 500000\r\n\r\n")

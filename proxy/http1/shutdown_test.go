@@ -159,18 +159,22 @@ func TestClientGone(t *testing.T) {
 			t.Errorf("cause %v", err)
 		}
 	})
-	t.Run("not while it may have a body to send", func(t *testing.T) {
+	t.Run("not while there is a body to read", func(t *testing.T) {
 		b := serve(t, http1.ServerOptions{}, handler{serve: func(x *http1.Exchange) {
 			ctx := x.Context()
+			peer, far := pair(t, nil)
+			x.Conn().Watch(peer)
 			entered <- struct{}{}
-			select {
-			case <-ctx.Done():
-				t.Errorf("ended by %v", context.Cause(ctx))
-			case <-time.After(2500 * time.Millisecond): // two looks
+			time.AfterFunc(2500*time.Millisecond, func() { _, _ = far.Write([]byte("x")) }) // two looks
+			if _, err := peer.Read(make([]byte, 1)); err != nil || ctx.Err() != nil {
+				t.Errorf("read: %v; ended by %v", err, context.Cause(ctx))
 			}
 			body, err := io.ReadAll(bodyOf(x))
 			if err != nil {
 				t.Errorf("read: %v", err)
+			}
+			if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, http1.ErrPeerGone) {
+				t.Errorf("read: %v, want that the client has gone", err)
 			}
 			_ = x.Respond(200, nil, string(body))
 		}})
