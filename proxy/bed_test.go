@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,13 +12,17 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +42,39 @@ import (
 	"github.com/ostiary/ostiary/proxy/upstream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// engine serves HTTP/1.1 in the beds of this package.
+var engine server.Engine
+
+// engines are those that every test is run on.
+func engines() map[string]server.Engine {
+	return map[string]server.Engine{"http1": server.EngineHTTP1, "nethttp": server.EngineNetHTTP}
+}
+
+// TestMain runs the tests on one engine after the other: what they expect is the same of both, but for what
+// engineDifferences names. OSTIARY_TEST_ENGINE chooses one.
+func TestMain(m *testing.M) {
+	only := os.Getenv("OSTIARY_TEST_ENGINE")
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.bench").Value.String() != "" {
+		only = cmp.Or(only, "http1")
+	}
+	code := 0
+	for _, name := range slices.Sorted(maps.Keys(engines())) {
+		if only != "" && only != name {
+			continue
+		}
+		fmt.Println("engine", name)
+		engine = engines()[name]
+		code = max(code, m.Run())
+	}
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
 
 const (
 	secret   = "correct-horse-battery-staple-and-more-0123456789"
@@ -112,6 +149,7 @@ func newBedAt(t testing.TB, now func() time.Time) *bed {
 		HTTPAddress:     "127.0.0.1:0",
 		HTTPSAddress:    "127.0.0.1:0",
 		Handler:         b.handler,
+		Engine:          engine,
 		Live:            b.live,
 		Log:             faults,
 		ShutdownTimeout: 5 * time.Second,

@@ -2,19 +2,19 @@ package proxy_test
 
 import (
 	"bufio"
-	"crypto/tls"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy"
 	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/server"
 )
 
 // inBody takes tokens from bodies of at most 2048 bytes.
@@ -194,46 +194,51 @@ func TestCutBody(t *testing.T) {
 
 // limited is a handler with bounds that a test can reach, on a server of its own.
 type limited struct {
-	bed    *bed
-	server *httptest.Server
+	bed     *bed
+	address string
 }
 
 func newLimited(t *testing.T, bytes int64, timeout time.Duration) limited {
 	t.Helper()
 	b := echoing(t, routing.UpstreamHTTP)
-	pair, err := tls.X509KeyPair(b.tls.Chain, b.tls.Key)
+	l := limited{bed: b}
+	listening := make(chan string, 1)
+	s, err := server.New(server.Options{
+		HTTPSAddress: "127.0.0.1:0",
+		Handler:      proxy.NewHandler(proxy.Options{Live: b.live, Now: clock, EarlyBodyBytes: bytes, EarlyBodyTimeout: timeout}),
+		Engine:       engine,
+		Live:         b.live,
+		OnListen:     func(_, address string) { listening <- address },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(proxy.NewHandler(proxy.Options{
-		Live: b.live, Now: clock, EarlyBodyBytes: bytes, EarlyBodyTimeout: timeout,
-	}))
-	server.EnableHTTP2 = true
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return limited{bed: b, server: server}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	l.address = <-listening
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return l
 }
 
 // client speaks one protocol.
 func (l limited) client(t *testing.T, protocol string) *http.Client {
 	t.Helper()
-	protocols := &http.Protocols{}
-	protocols.SetHTTP1(protocol != "h2")
-	protocols.SetHTTP2(protocol == "h2")
-	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: l.bed.roots, ServerName: "app.test", MinVersion: tls.VersionTLS12},
-		Protocols:       protocols,
+	client := l.bed.client(t, protocol)
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, l.address)
 	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return client
 }
 
 func (l limited) post(t *testing.T, client *http.Client, body io.Reader) (int, string) {
 	t.Helper()
-	r := request(t, http.MethodPost, l.server.URL, body, "Content-Type", "application/x-www-form-urlencoded")
-	r.Host = "app.test"
-	resp, text := do(t, client, r)
+	resp, text := do(t, client, request(t, http.MethodPost, "https://app.test/", body, "Content-Type", "application/x-www-form-urlencoded"))
 	return resp.StatusCode, text
 }
 

@@ -47,7 +47,7 @@ func (h *wireHead) ReadBody(most int) ([]byte, error) {
 		return nil, head.ErrBodyOverload
 	}
 	h.early.read, h.early.reserved = true, reserved
-	h.x.Conn().Expire(h.budget.timeout)
+	h.x.LimitBody(h.budget.timeout)
 	body, err := io.ReadAll(io.LimitReader(bodyReader{h.x}, int64(most)+1))
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -17,11 +17,16 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/routing"
+	"github.com/ostiary/ostiary/proxy/server"
 )
 
 // engineDifferences are the cases in which net/http hides from its handlers what the catalogue wants refused. None lets
-// a second request through: framing is net/http's own decision, and what is forwarded is framed anew.
+// a second request through: framing is net/http's own decision, and what is forwarded is framed anew. Package http1 has
+// none.
 func engineDifferences() map[string]string {
+	if engine == server.EngineHTTP1 {
+		return nil
+	}
 	return map[string]string{
 		"P025": "net/http drops Content-Length where there is Transfer-Encoding, before a handler can see it",
 		"P050": "net/http ignores Transfer-Encoding in HTTP/1.0, and drops it",

@@ -81,11 +81,15 @@ func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *s
 	if options.AccessLog == accessLogAll {
 		proxyOptions.AccessLog = log
 	}
-	var err error
+	engine, err := server.ParseEngine(options.HTTPEngine)
+	if err != nil {
+		return nil, fmt.Errorf("choose the HTTP engine: %w", err)
+	}
 	plane.server, err = server.New(server.Options{
 		HTTPAddress:     options.HTTPAddress,
 		HTTPSAddress:    options.HTTPSAddress,
 		Handler:         proxy.NewHandler(proxyOptions),
+		Engine:          engine,
 		Live:            live,
 		Log:             log,
 		ShutdownTimeout: options.ShutdownTimeout,

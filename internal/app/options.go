@@ -11,12 +11,15 @@ import (
 
 	"github.com/ostiary/ostiary/internal/admin"
 	"github.com/ostiary/ostiary/proxy/jwks"
+	"github.com/ostiary/ostiary/proxy/server"
 )
 
 // serveOptions are the flags that controller and serve share.
 type serveOptions struct {
 	HTTPAddress  string
 	HTTPSAddress string
+	// HTTPEngine serves HTTP/1.1; see server.ParseEngine.
+	HTTPEngine string
 	// RedirectPort is where clear-text requests are redirected to by Pipelines that say so.
 	RedirectPort int
 	AdminAddress string
@@ -47,6 +50,7 @@ const (
 func (o *serveOptions) BindFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.HTTPAddress, "http-address", ":8080", "where clear-text requests are taken; empty: nowhere")
 	flags.StringVar(&o.HTTPSAddress, "https-address", ":8443", "where TLS requests are taken; empty: nowhere")
+	flags.StringVar(&o.HTTPEngine, "http-engine", server.EngineHTTP1.String(), "what serves HTTP/1.1: http1, or net/http, which is slower and less strict; HTTP/2 is served by net/http in any case")
 	flags.IntVar(&o.RedirectPort, "redirect-port", 443, "the port of the https URLs that clear-text requests are redirected to: the one clients use, not the one listened on")
 	flags.StringVar(&o.AdminAddress, "admin-address", ":9090", "where /healthz, /readyz and /metrics are served; empty: nowhere")
 	flags.StringVar(&o.DebugAddress, "debug-address", "127.0.0.1:9091", "where /debug and profiles are served, a loopback address; empty: nowhere")
@@ -62,6 +66,9 @@ func (o *serveOptions) Validate() error {
 	var errs []error
 	if o.HTTPAddress == "" && o.HTTPSAddress == "" {
 		errs = append(errs, errors.New("--http-address and --https-address are both empty: nothing would be served; set one of them"))
+	}
+	if _, err := server.ParseEngine(o.HTTPEngine); err != nil {
+		errs = append(errs, fmt.Errorf("--http-engine: %w", err))
 	}
 	if o.RedirectPort < 1 || o.RedirectPort > 65535 {
 		errs = append(errs, fmt.Errorf("--redirect-port %d: write a port from 1 to 65535", o.RedirectPort))

@@ -54,6 +54,24 @@ const (
 	EngineNetHTTP
 )
 
+// ParseEngine returns the engine of that name: "http1" or "net/http".
+func ParseEngine(name string) (Engine, error) {
+	for _, e := range []Engine{EngineHTTP1, EngineNetHTTP} {
+		if e.String() == name {
+			return e, nil
+		}
+	}
+	return 0, fmt.Errorf("no HTTP engine %q: write http1 or net/http", name)
+}
+
+// String returns the engine's name.
+func (e Engine) String() string {
+	if e == EngineNetHTTP {
+		return "net/http"
+	}
+	return "http1"
+}
+
 // Options of a Server.
 type Options struct {
 	// HTTPAddress and HTTPSAddress are where to listen for clear text and TLS, as "host:port"; an empty one turns the

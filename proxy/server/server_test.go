@@ -25,16 +25,39 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ostiary/ostiary/proxy"
+	"github.com/ostiary/ostiary/proxy/http1"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// engine serves HTTP/1.1 in the tests of this package.
+var engine server.Engine
+
+// TestMain runs the tests on one engine after the other.
+func TestMain(m *testing.M) {
+	code := 0
+	for _, engine = range []server.Engine{server.EngineHTTP1, server.EngineNetHTTP} {
+		fmt.Println("engine", engine)
+		code = max(code, m.Run())
+	}
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // handler is a server.Handler made of functions.
 type handler struct {
 	http.HandlerFunc
 	shutdown func(ctx context.Context) error
+}
+
+// ServeHTTP1 serves the other engine by the same function.
+func (h handler) ServeHTTP1(x *http1.Exchange) { h.ServeHTTP(x.ResponseWriter(), x.HTTPRequest()) }
+
+func (h handler) RefuseHTTP1(x *http1.Exchange, err *http1.SyntaxError) {
+	_ = x.Respond(err.Status, nil, "") // the connection ends either way
 }
 
 func (h handler) Shutdown(ctx context.Context) error {
@@ -58,7 +81,7 @@ func run(t *testing.T, opts server.Options) *running {
 	r := &running{addresses: map[string]string{}, done: make(chan error, 1)}
 	listening := make(chan [2]string, 2)
 	opts.OnListen = func(name, address string) { listening <- [2]string{name, address} }
-	opts.HTTPAddress = "127.0.0.1:0"
+	opts.HTTPAddress, opts.Engine = "127.0.0.1:0", engine
 	wanted := 1
 	if opts.Live != nil {
 		opts.HTTPSAddress = "127.0.0.1:0"
