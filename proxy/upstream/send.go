@@ -432,7 +432,7 @@ func (s *sender) settle(how disposal) bool {
 		return true
 	}
 	s.halt()
-	if how == keep && !s.reading.Load() {
+	if how == keep && !s.finished() && !s.reading.Load() {
 		timer := time.NewTimer(settlePatience)
 		defer timer.Stop()
 		select {
@@ -440,11 +440,19 @@ func (s *sender) settle(how disposal) bool {
 		case <-timer.C:
 		}
 	}
+	if !s.finished() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole
+}
+
+// finished reports whether nothing more is written.
+func (s *sender) finished() bool {
 	select {
 	case <-s.done:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.whole
+		return true
 	default:
 		return false
 	}
