@@ -126,6 +126,7 @@ func TestNoAllocations(t *testing.T) {
 	}{
 		"request":            {parse(browserRequest()), nil},
 		"request refused":    {parse(refused), errLengthAndCoding},
+		"too many fields":    {parse([]byte("GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", MaxFields+1) + "\r\n")), errTooManyFields},
 		"request incomplete": {parse(cut[:len(cut)-3]), ErrIncomplete},
 		"request in pieces": {func() error {
 			for i := 0; i < len(cut); i += 50 {

@@ -133,11 +133,12 @@ func (s *section) parse(b []byte) (int, error) {
 			return 0, err
 		}
 		next := at + i + 1 + n
-		if len(fields) == cap(fields) {
-			fields = slices.Grow(fields, max(16, len(fields)))
-		}
 		if len(fields) == MaxFields {
 			return 0, errTooManyFields
+		}
+		if len(fields) == cap(fields) {
+			fields = slices.Grow(fields, max(16, len(fields)))
+			s.fields = fields // the memory is kept, whatever becomes of the message
 		}
 		fields = fields[:len(fields)+1]
 		f := &fields[len(fields)-1]
@@ -344,10 +345,10 @@ func (s *section) again(b []byte) bool {
 	return s.scanned > 0 && s.scanned <= len(b) && s.base == first(b)
 }
 
-// lineEnded reports whether the line that was incomplete has an end now. It also does where that line is the first one
-// and longer than any may be, which is to be refused at once.
+// lineEnded reports whether the line that was incomplete has an end now. It also does where there can't be one any more
+// within the limits, which is to be told at once.
 func (s *section) lineEnded(b []byte) bool {
-	return bytes.IndexByte(b[s.scanned:], '\n') >= 0 || s.next == 0 && len(b) > maxLineBytes
+	return bytes.IndexByte(b[s.scanned:], '\n') >= 0 || s.next == 0 && len(b) > maxLineBytes || len(b) >= MaxHeadBytes
 }
 
 // incomplete judges what can be judged of a head whose end is not among b.

@@ -244,6 +244,7 @@ func TestRequestRefused(t *testing.T) {
 		"too many fields":               {line + host + strings.Repeat("A: b\r\n", MaxFields) + "\r\n", errTooManyFields},
 		"head of more than its limit":   {longHead(MaxHeadBytes) + "\r\n\r\n", ErrHeadTooLarge},
 		"endless head":                  {longHead(MaxHeadBytes), ErrHeadTooLarge},
+		"control in an endless head":    {longHead(MaxHeadBytes-1) + "\x01xx", errValue},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, n, err := parseRequest(t, c.head)
