@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -19,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/ostiary/ostiary/proxy/internal/faultybackend"
 )
 
 // taggedRequests is how many requests TestTaggedUnderFaults sends, unless the environment says otherwise: a million take
@@ -28,107 +29,7 @@ const (
 	taggedRequestsEnv = "OSTIARY_TAGGED_REQUESTS"
 )
 
-// badBackend answers each request with what it was tagged with, in one of many ways, right and wrong. What it sends too
-// much is with the response, since nobody can tell a late surplus from the answer to the next request.
-func badBackend(conn net.Conn, r *bufio.Reader) {
-	for {
-		req, err := http.ReadRequest(r)
-		if err != nil {
-			return
-		}
-		tag := req.URL.Path[1:]
-		switch rand.N(40) { // before the body was read
-		case 0:
-			return
-		case 1:
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			return
-		case 2:
-			_, _ = io.WriteString(conn, taggedResponse(tag, tag))
-			return
-		}
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return
-		}
-		if len(body) > 0 && string(body) != taggedBody(tag) {
-			tag = "request-of-another"
-		}
-		response := taggedResponse(tag, tag+":"+strings.Repeat("x", rand.N(9000)))
-		switch rand.N(40) {
-		case 0: // the end, instead of an answer
-			return
-		case 1: // a reset
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			return
-		case 2: // a part
-			_, _ = io.WriteString(conn, response[:rand.N(len(response))])
-			return
-		case 3: // a part and a reset
-			_, _ = io.WriteString(conn, response[:rand.N(len(response))])
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			return
-		case 4: // no HTTP
-			_, _ = io.WriteString(conn, strings.Repeat("\x00\xffgarbage ", 1+rand.N(500)))
-			return
-		case 5: // too much, and on with the connection as if nothing were
-			response += "x"
-		case 6:
-			response += taggedResponse("surplus", "surplus")
-		case 7:
-			response += "HTTP/1.1 103 Early Hints\r\n\r\n" + taggedResponse("surplus", "surplus")
-		case 8: // garbage behind it
-			response += "\r\n\r\n\x00"
-		case 9: // a body where none may be
-			response = "HTTP/1.1 204 No Content\r\nX-Tag: " + tag + "\r\n\r\n" + taggedResponse("surplus", "surplus")
-		case 10: // one byte after the other
-			for i := range min(len(response), 300) {
-				if _, err := conn.Write([]byte{response[i]}); err != nil {
-					return
-				}
-			}
-			response = response[min(len(response), 300):]
-		case 11: // hints first
-			response = strings.Repeat("HTTP/1.1 103 Early Hints\r\nX-Tag: hint\r\n\r\n", rand.N(5)) + response
-		case 12: // two ways to say how long it is
-			response = strings.Replace(response, "\r\n\r\n", "\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 1)
-		case 13: // the end, behind the answer
-			_, _ = io.WriteString(conn, response)
-			return
-		case 14: // something that nobody asked for, while the connection is idle or about to be
-			_, _ = io.WriteString(conn, response+taggedResponse("unsolicited", "unsolicited"))
-			continue
-		}
-		if _, err := io.WriteString(conn, response); err != nil {
-			return
-		}
-	}
-}
-
-// taggedResponse is framed by its length, or in chunks.
-func taggedResponse(tag, body string) string {
-	if rand.N(2) == 0 {
-		return fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Tag: %s\r\nContent-Length: %d\r\n\r\n%s", tag, len(body), body)
-	}
-	cut := rand.N(len(body) + 1)
-	var b strings.Builder
-	fmt.Fprintf(&b, "HTTP/1.1 200 OK\r\nX-Tag: %s\r\nTransfer-Encoding: chunked\r\n\r\n", tag)
-	for _, part := range []string{body[:cut], body[cut:]} {
-		if part != "" {
-			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(part), part)
-		}
-	}
-	b.WriteString("0\r\n\r\n")
-	return b.String()
-}
-
-func taggedBody(tag string) string {
-	n := 0
-	for _, c := range tag {
-		n = n*7 + int(c)
-	}
-	return strings.Repeat(tag+",", 1+n%700)
-}
+func faulty(conn net.Conn, _ *bufio.Reader) { faultybackend.Serve(conn) }
 
 // TestTaggedUnderFaults: whatever backends do, no response, nor a part of one, reaches another request than its own.
 func TestTaggedUnderFaults(t *testing.T) {
@@ -141,8 +42,8 @@ func TestTaggedUnderFaults(t *testing.T) {
 	} else if testing.Short() {
 		total /= 10
 	}
-	one, _ := raw(t, badBackend)
-	two, _ := raw(t, badBackend)
+	one, _ := raw(t, faulty)
+	two, _ := raw(t, faulty)
 	r, u := using(t, Options{BodyTimeout: 20 * time.Second}, nil, one, two)
 	var next, answered, failed atomic.Int64
 	var wait sync.WaitGroup
@@ -157,7 +58,7 @@ func TestTaggedUnderFaults(t *testing.T) {
 				switch err := sendTagged(u, tag); {
 				case err == nil:
 					answered.Add(1)
-				case errors.As(err, new(*mixedUpError)):
+				case errors.As(err, new(*faultybackend.MixedUpError)):
 					t.Error(err)
 					next.Store(int64(total))
 				default:
@@ -180,17 +81,12 @@ func TestTaggedUnderFaults(t *testing.T) {
 	t.Logf("%d answered, %d failed", answered.Load(), failed.Load())
 }
 
-// mixedUpError is what must not happen.
-type mixedUpError struct{ want, got string }
-
-func (e *mixedUpError) Error() string { return fmt.Sprintf("the request %s got %.80q", e.want, e.got) }
-
 func sendTagged(u *Upstream, tag string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Opaque: "/" + tag}, Header: http.Header{}}).WithContext(ctx)
 	if rand.N(2) == 0 {
-		body := taggedBody(tag)
+		body := faultybackend.Body(tag)
 		req.Method, req.Body, req.ContentLength = http.MethodPost, io.NopCloser(strings.NewReader(body)), int64(len(body))
 		if rand.N(2) == 0 {
 			req.ContentLength = -1
@@ -204,17 +100,13 @@ func sendTagged(u *Upstream, tag string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if got := resp.Header.Get("X-Tag"); got != tag {
-		return &mixedUpError{tag, got}
+	if err := faultybackend.CheckHead(tag, resp); err != nil {
+		return err
 	}
 	if rand.N(20) == 0 {
 		return nil // closed unread
 	}
-	body, err := io.ReadAll(resp.Body)
-	if own, rest, _ := strings.Cut(string(body), ":"); !strings.HasPrefix(tag, own) || strings.Trim(rest, "x") != "" {
-		return &mixedUpError{tag, string(body)}
-	}
-	return err
+	return faultybackend.CheckBody(tag, resp)
 }
 
 // FuzzResponse: whatever a backend sends, it is taken as net/http takes it, or refused, and nothing of it reaches the next
