@@ -258,6 +258,43 @@ func TestBothWays(t *testing.T) {
 	}
 }
 
+// TestReadWhileWritesWait: a client that reads the response only when it has sent the body gets both done.
+func TestReadWhileWritesWait(t *testing.T) {
+	const answer = 16 << 20 // more than the kernel holds
+	for name, expect := range map[string]string{"": "", "expecting 100 Continue": "Expect: 100-continue\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			begun := make(chan struct{})
+			b := serve(t, http1.ServerOptions{}, handler{serve: func(x *http1.Exchange) {
+				read := make(chan error)
+				go func() {
+					<-begun
+					_, err := io.Copy(io.Discard, bodyOf(x))
+					read <- err
+				}()
+				x.CloseAfter()
+				if err := x.Write([]byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")); err != nil {
+					t.Errorf("write: %v", err)
+				}
+				close(begun)
+				if err := x.Write(make([]byte, answer)); err != nil {
+					t.Errorf("write: %v", err)
+				}
+				if err := <-read; err != nil {
+					t.Errorf("read: %v", err)
+				}
+			}})
+			c := b.dial(t)
+			c.send("POST / HTTP/1.1\r\nHost: app.test\r\n" + expect + "Content-Length: " + itoa(answer) + "\r\n\r\n")
+			<-begun
+			c.send(strings.Repeat("a", answer))
+			c.expect("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+			if n, err := io.Copy(io.Discard, c.r); n != answer || err != nil {
+				t.Errorf("received %d, %v", n, err)
+			}
+		})
+	}
+}
+
 // TestWriteStall: a client that does not read is not waited for without end.
 func TestWriteStall(t *testing.T) {
 	failed := make(chan error, 1)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Handler answers requests.
@@ -43,12 +44,13 @@ type Exchange struct {
 	body bodyReader
 
 	reply []byte // memory for Respond
-	// writing keeps 100 Continue apart from the response, where the client expects it.
+	// writing keeps 100 Continue apart from the response. Who reads the body must not wait for it once the response has
+	// begun: a client may read that only when it has sent all.
 	writing   sync.Mutex
-	continued bool // 100 Continue was sent or is not needed any more
-	answered  bool // something final was written
-	broken    bool // a write has failed
-	last      bool // CloseAfter was called
+	continued atomic.Bool // 100 Continue was sent or is not needed
+	answered  atomic.Bool // something final is or was written
+	broken    atomic.Bool // a write has failed
+	last      bool        // CloseAfter was called
 	aborted   bool
 	hijacked  bool
 	keep      decision
@@ -82,8 +84,10 @@ func (x *Exchange) begin(sc *serverConn, headEnd int) {
 		x.spare = sc.server.scratch.getLarge()
 		x.rest, x.r, x.w = x.spare[:], 0, copy(x.spare[:], x.in[headEnd:x.w])
 	}
-	x.continued = !x.Request.ExpectContinue
-	x.answered, x.broken, x.last, x.aborted, x.hijacked = false, false, false, false, false
+	x.continued.Store(!x.Request.ExpectContinue)
+	x.answered.Store(false)
+	x.broken.Store(false)
+	x.last, x.aborted, x.hijacked = false, false, false
 	x.keep = undecided
 	x.body.begin(x)
 }
@@ -118,8 +122,8 @@ func (x *Exchange) Buffered() []byte { return x.rest[x.r:x.w] }
 func (x *Exchange) Write(p []byte) error {
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	if !x.answered && !informational(p) {
-		x.answered = true
+	if !x.answered.Load() && !informational(p) {
+		x.answered.Store(true)
 	}
 	return x.send(p)
 }
@@ -129,7 +133,7 @@ func (x *Exchange) send(p []byte) error {
 	_, err := x.conn.Write(p)
 	x.conn.ExpireWrite(0)
 	if err != nil {
-		x.broken = true
+		x.broken.Store(true)
 	}
 	return err
 }
@@ -142,12 +146,14 @@ func informational(p []byte) bool {
 
 // proceed sends 100 Continue, unless the client does not wait for it any more.
 func (x *Exchange) proceed() error {
-	x.writing.Lock()
-	defer x.writing.Unlock()
-	if x.continued || x.answered {
+	if x.continued.Load() || x.answered.Load() {
 		return nil
 	}
-	x.continued = true
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	if x.answered.Load() || x.continued.Swap(true) {
+		return nil
+	}
 	return x.send([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 }
 
@@ -214,7 +220,7 @@ func (x *Exchange) end() bool {
 		x.cancel(errExchangeOver)
 		x.ctx, x.cancel = nil, nil
 	}
-	if x.hijacked || x.aborted || x.broken || !x.answered || !x.KeepAlive() {
+	if x.hijacked || x.aborted || x.broken.Load() || !x.answered.Load() || !x.KeepAlive() {
 		return false
 	}
 	x.skipBody()

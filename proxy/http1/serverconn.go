@@ -117,9 +117,9 @@ func (sc *serverConn) serveOne() bool {
 	switch {
 	case err == nil:
 	case errors.Is(err, errPreface):
-		x := sc.x
-		sc.handOver(&replayConn{Conn: sc.conn.nc, first: bytes.Clone(x.in[:x.w])})
+		replay := &replayConn{Conn: sc.conn.nc, first: bytes.Clone(sc.x.in[:sc.x.w])}
 		sc.drop()
+		sc.handOver(replay)
 		return false
 	default:
 		return sc.refuse(err)
@@ -341,7 +341,7 @@ func (sc *serverConn) handle(answer func()) bool {
 		return true
 	case x.hijacked:
 		sc.drop()
-	case x.aborted || x.broken || !x.answered:
+	case x.aborted || x.broken.Load() || !x.answered.Load():
 		sc.abort()
 	default:
 		sc.linger()
