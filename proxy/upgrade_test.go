@@ -39,7 +39,7 @@ func TestEachAnswerToAHandshake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
-			x := &exchange{h: NewHandler(Options{Live: &Live{}}), w: w, r: requestAs(nil)}
+			x := &exchange{outcome: outcome{h: NewHandler(Options{Live: &Live{}})}, w: w, r: requestAs(nil)}
 			x.head.upgrade, x.head.key = true, key
 			resp := &http.Response{
 				StatusCode: http.StatusSwitchingProtocols, Body: &connection{},
