@@ -84,6 +84,17 @@ func (r *reports) refs() []objectRef {
 	return refs
 }
 
+// verdicts lists the verdicts of a kind, in no order. They must not be changed.
+func (r *reports) verdicts(k kind) []compile.Verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	verdicts := make([]compile.Verdict, 0, len(r.byKind[k]))
+	for _, rep := range r.byKind[k] {
+		verdicts = append(verdicts, rep.verdict)
+	}
+	return verdicts
+}
+
 // set replaces the report of one object.
 func (r *reports) set(ref objectRef, rep report) {
 	r.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -47,6 +48,7 @@ type Runner struct {
 	credentials *keyProgress
 	endpoints   *keyProgress
 	watchErrors *watchErrors
+	metrics     *credentialMetrics
 	log         *slog.Logger
 	stop        chan struct{} // see stoppableCache
 }
@@ -128,6 +130,7 @@ func (r *Runner) assemble(cfg *rest.Config, opts Options, log *slog.Logger) erro
 	replica.own = own
 	others = newFleet(replicaLeaseName(opts), own, wake, now)
 	all := newReports(wake)
+	r.metrics = newCredentialMetrics(all, now)
 
 	// Who writes status and the vault.
 	history := rotation.NewHistory()
@@ -280,6 +283,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("run the controllers: %w", err), r.watchErrors.err())
 	}
 }
+
+// Metrics tell of the objects as this replica judges them (ostiary_credentials_*).
+func (r *Runner) Metrics() prometheus.Collector { return r.metrics }
 
 // Ready says why this replica should get no requests: its first table is not live, the credentials or endpoints that
 // existed when it started are not processed, or publishing has failed for long. It stays nil while the API server is

@@ -75,6 +75,9 @@ func runController(ctx context.Context, cfg *rest.Config, options controllers.Op
 	if err != nil {
 		return fmt.Errorf("set the controllers up: %w", err)
 	}
+	if err := plane.metrics.Register(runner.Metrics()); err != nil {
+		return fmt.Errorf("register the controllers' metrics: %w", err)
+	}
 	log.Info("starting", "version", Version(), "controller", options.ControllerName)
 	return plane.run(ctx, source{
 		run:     runner.Run,
