@@ -129,11 +129,11 @@ func TestRevocationsTakeEffect(t *testing.T) {
 		revoke func(*testbed, *v1alpha1.Consumer, *v1alpha1.JWTCredential)
 		gone   func(*testbed, *replica) string
 	}{
-		"the credential is deleted": {
+		"Q07 the credential is deleted": {
 			revoke: func(b *testbed, _ *v1alpha1.Consumer, credential *v1alpha1.JWTCredential) { b.delete(credential) },
 			gone:   func(b *testbed, r *replica) string { return verifies(b, r, "acme", "a") },
 		},
-		"the credential is suspended": {
+		"Q07 the credential is suspended": {
 			revoke: func(b *testbed, _ *v1alpha1.Consumer, credential *v1alpha1.JWTCredential) {
 				edit(b, credential, func(c *v1alpha1.JWTCredential) { c.Spec.Suspend = ptr.To(true) })
 			},
@@ -144,13 +144,13 @@ func TestRevocationsTakeEffect(t *testing.T) {
 				return "still active"
 			},
 		},
-		"the consumer is suspended": {
+		"Q07 the consumer is suspended": {
 			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) {
 				edit(b, consumer, func(c *v1alpha1.Consumer) { c.Spec.Suspend = ptr.To(true) })
 			},
 			gone: suspendedConsumer,
 		},
-		"the consumer's owner is suspended": {
+		"Q07 the consumer's owner is suspended": {
 			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) {
 				owner := b.consumer("alice")
 				owner.Spec.Type = v1alpha1.ConsumerUser
@@ -163,7 +163,7 @@ func TestRevocationsTakeEffect(t *testing.T) {
 			},
 			gone: suspendedConsumer,
 		},
-		"the consumer's owner is deleted": {
+		"Q07 the consumer's owner is deleted": {
 			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) {
 				owner := b.consumer("alice")
 				owner.Spec.Type = v1alpha1.ConsumerUser
@@ -175,7 +175,7 @@ func TestRevocationsTakeEffect(t *testing.T) {
 			},
 			gone: suspendedConsumer,
 		},
-		"the consumer is deleted": {
+		"Q07 the consumer is deleted": {
 			revoke: func(b *testbed, consumer *v1alpha1.Consumer, _ *v1alpha1.JWTCredential) { b.delete(consumer) },
 			gone: func(b *testbed, r *replica) string {
 				if entry := r.ring.Namespace(b.namespace).ByKeyID("acme"); entry == nil || entry.Consumer == nil {

@@ -31,6 +31,7 @@ type shell struct {
 	readFails error // of the cache
 	dataFails error // of reading Secrets' data
 	ring      *keyring.Keyring
+	live      *proxy.Live
 	publisher *publish.Publisher
 	reports   *reports
 	table     *tableProgress
@@ -43,13 +44,18 @@ type shell struct {
 
 func newShell(t *testing.T, objects ...client.Object) *shell {
 	t.Helper()
-	s := &shell{ring: keyring.New(), reports: newReports(func(objectRef) {}), table: &tableProgress{}, now: time.Unix(1000, 0)}
+	return newShellOn(t, fakeClient(t, interceptor.Funcs{}, objects...))
+}
+
+// newShellOn is another replica on the same API.
+func newShellOn(t *testing.T, api client.WithWatch) *shell {
+	t.Helper()
+	s := &shell{cache: api, ring: keyring.New(), live: &proxy.Live{}, reports: newReports(func(objectRef) {}), table: &tableProgress{}, now: time.Unix(1000, 0)}
 	s.keys = newKeyProgress(time.Now, nil)
 	upstreams := upstream.NewRegistry(upstream.Options{})
 	t.Cleanup(upstreams.Close)
 	log := slog.New(slog.DiscardHandler)
-	s.publisher = publish.New(publish.Options{Keyring: s.ring, Upstreams: upstreams, Live: &proxy.Live{}, Log: log})
-	s.cache = fakeClient(t, interceptor.Funcs{}, objects...)
+	s.publisher = publish.New(publish.Options{Keyring: s.ring, Upstreams: upstreams, Live: s.live, Log: log})
 	reader := interceptor.NewClient(s.cache, interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, opts ...client.GetOption) error {
 			if s.readFails != nil {

@@ -147,7 +147,21 @@ func (b *testbed) rotating(r *replica) (*v1alpha1.JWTCredential, *corev1.Secret)
 	return c, secret
 }
 
-func TestReplacedKeyIsRetained(t *testing.T) {
+// TestRotationRowsOnAnAPIServer holds, with all controllers and the API's own storage, what TestRotationRows holds without.
+func TestRotationRowsOnAnAPIServer(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]func(*testing.T){
+		"Q02 a shared secret is revoked by what status shows of it":       sharedSecretIsRevokedByItsFingerprint,
+		"Q04 the last good key serves while the value is rubbish":         lastGoodKeyServesWhileTheValueIsRubbish,
+		"Q07 a credential that goes while no replica runs leaves nothing": sweepOfWhatWentWhileNoReplicaRan,
+		"Q08 a replaced key is retained across a restart of all replicas": replacedKeyIsRetained,
+		"Q10 phases follow the clock alone":                               phasesFollowTheClockAlone,
+	} {
+		t.Run(name, row)
+	}
+}
+
+func replacedKeyIsRetained(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
 	first, second := b.start("one"), b.start("two")
@@ -196,9 +210,9 @@ func TestReplacedKeyIsRetained(t *testing.T) {
 func TestRetainedKeysEndWithWhatTheyBelongTo(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testbed, *v1alpha1.JWTCredential, *corev1.Secret){
-		"the Secret is deleted":     func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) { b.delete(s) },
-		"the credential is deleted": func(b *testbed, c *v1alpha1.JWTCredential, _ *corev1.Secret) { b.delete(c) },
-		"the entry is deleted": func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) {
+		"Q05 the Secret is deleted":     func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) { b.delete(s) },
+		"Q07 the credential is deleted": func(b *testbed, c *v1alpha1.JWTCredential, _ *corev1.Secret) { b.delete(c) },
+		"Q05 the entry is deleted": func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) {
 			edit(b, s, func(s *corev1.Secret) { delete(s.Data, "secret") })
 		},
 		"a set takes its place": func(b *testbed, _ *v1alpha1.JWTCredential, s *corev1.Secret) {
@@ -226,7 +240,7 @@ func TestRetainedKeysEndWithWhatTheyBelongTo(t *testing.T) {
 	}
 }
 
-func TestSweepOfWhatWentWhileNoReplicaRan(t *testing.T) {
+func sweepOfWhatWentWhileNoReplicaRan(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
 	r := b.start("one")
@@ -237,7 +251,7 @@ func TestSweepOfWhatWentWhileNoReplicaRan(t *testing.T) {
 	b.waitToStore("")
 }
 
-func TestLastGoodKeyServesWhileTheValueIsRubbish(t *testing.T) {
+func lastGoodKeyServesWhileTheValueIsRubbish(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
 	r := b.start("one")
@@ -267,7 +281,7 @@ func TestLastGoodKeyServesWhileTheValueIsRubbish(t *testing.T) {
 	})
 }
 
-func TestPhasesFollowTheClockAlone(t *testing.T) {
+func phasesFollowTheClockAlone(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
 	r := b.start("one")
@@ -295,7 +309,7 @@ func TestPhasesFollowTheClockAlone(t *testing.T) {
 }
 
 // A shared secret is revoked by what status shows of it, on another replica and after a restart too.
-func TestSharedSecretIsRevokedByItsFingerprint(t *testing.T) {
+func sharedSecretIsRevokedByItsFingerprint(t *testing.T) {
 	t.Parallel()
 	b := newTestbed(t)
 	first := b.start("one")

@@ -36,6 +36,7 @@ import (
 
 	"github.com/ostiary/ostiary/proxy"
 	"github.com/ostiary/ostiary/proxy/jose"
+	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/server"
@@ -89,6 +90,7 @@ type bed struct {
 	live      *proxy.Live
 	ring      *keyring.Keyring
 	upstreams *upstream.Registry
+	keySets   *jwks.Registry // nil, unless a test gives one
 	metrics   *prometheus.Registry
 	handler   *proxy.Handler
 	server    *server.Server
@@ -184,7 +186,7 @@ func newBedAt(t testing.TB, now func() time.Time) *bed {
 func (b *bed) publish(t testing.TB, cfg routing.Config) []routing.Problem {
 	t.Helper()
 	b.upstreams.Apply(cfg.Upstreams)
-	program, problems := proxy.NewProgram(cfg, proxy.Deps{Keyring: b.ring, Upstreams: b.upstreams, Previous: b.live.Load()})
+	program, problems := proxy.NewProgram(cfg, proxy.Deps{Keyring: b.ring, Upstreams: b.upstreams, KeySets: b.keySets, Previous: b.live.Load()})
 	b.live.Store(program)
 	return problems
 }

@@ -182,31 +182,6 @@ func TestHostOfTheBackend(t *testing.T) {
 	}
 }
 
-// TestRevocationIsImmediate: a credential that was deleted is refused with the next request, on the same connection.
-func TestRevocationIsImmediate(t *testing.T) {
-	b := newBed(t)
-	b.credential(t)
-	up := newBackend(t, nil)
-	b.endpoints(up.addr)
-	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("orders", "", "/", protected)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
-	client := b.client(t, "http/1.1")
-	get := func() int {
-		resp, _ := do(t, client, request(t, "GET", "http://app.test/", nil, "Authorization", "Bearer "+token(t, nil)))
-		return resp.StatusCode
-	}
-	if got := get(); got != 200 {
-		t.Fatalf("status %d, want 200", got)
-	}
-	b.ring.Delete(key2("acme-orders"))
-	if got := get(); got != 401 {
-		t.Errorf("status %d, want 401", got)
-	}
-	b.credential(t)
-	if got := get(); got != 200 {
-		t.Errorf("status %d, want 200 again", got)
-	}
-}
-
 // TestSlowBodyOfARefusedRequest: the answer does not wait for a body that nobody wants, and the connection not for long
 // (slowhttptest -B).
 func TestSlowBodyOfARefusedRequest(t *testing.T) {

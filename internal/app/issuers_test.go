@@ -215,7 +215,7 @@ func TestIdentityProvider(t *testing.T) {
 		}
 	}
 
-	t.Run("a flood of unknown kids", func(t *testing.T) {
+	t.Run("Q22 a flood of unknown kids", func(t *testing.T) {
 		before := idp.fetches.Load()
 		for i := range 300 {
 			if status, _ := get(t, url, idp.token(t, first, fmt.Sprint("unknown-", i), nil)); status != http.StatusUnauthorized {
@@ -229,7 +229,7 @@ func TestIdentityProvider(t *testing.T) {
 			t.Errorf("300 unknown kids caused %d fetches", got)
 		}
 	})
-	t.Run("rotation", func(t *testing.T) {
+	t.Run("Q25 a withdrawn key", func(t *testing.T) {
 		if testing.Short() {
 			t.Skip("waits for the cool-down")
 		}
@@ -263,7 +263,7 @@ func TestIdentityProvider(t *testing.T) {
 		}
 		mapped = idp.token(t, second, "second", map[string]any{"azp": "acme-app"})
 	})
-	t.Run("outage", func(t *testing.T) {
+	t.Run("Q20 an outage", func(t *testing.T) {
 		idp.mu.Lock()
 		idp.fail = true
 		idp.mu.Unlock()

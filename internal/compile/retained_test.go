@@ -60,7 +60,7 @@ func TestRetainedKeys(t *testing.T) {
 			change: func(c *v1alpha1.JWTCredential, _ map[routing.ObjectKey]compile.Secret) { c.Spec.Keys[0].KID = "2027" },
 			want:   []string{"2027", old},
 		},
-		"no longer than the item's end": {
+		"Q10 no longer than the item's end": {
 			change: func(c *v1alpha1.JWTCredential, _ map[routing.ObjectKey]compile.Secret) {
 				c.Spec.Keys[0].NotAfter = ptr.To(metav1.NewTime(until.Add(-time.Hour)))
 			},
@@ -72,37 +72,37 @@ func TestRetainedKeys(t *testing.T) {
 			},
 			want: []string{current + " from 2027-01-31T00:00:00Z", old},
 		},
-		"in place of rubbish": {
+		"Q04 in place of rubbish": {
 			change: func(_ *v1alpha1.JWTCredential, s map[routing.ObjectKey]compile.Secret) {
 				keysIn(s)["es256.pem"] = compile.SecretBytes("rubbish")
 			},
 			want: []string{old},
 		},
-		"in place of nothing": {
+		"Q04 in place of nothing": {
 			change: func(_ *v1alpha1.JWTCredential, s map[routing.ObjectKey]compile.Secret) {
 				keysIn(s)["es256.pem"] = compile.SecretBytes{}
 			},
 			want: []string{old},
 		},
-		"not without the entry": {
+		"Q05 not without the entry": {
 			change: func(_ *v1alpha1.JWTCredential, s map[routing.ObjectKey]compile.Secret) {
 				delete(keysIn(s), "es256.pem")
 			},
 		},
-		"not without the Secret": {
+		"Q05 not without the Secret": {
 			change: func(_ *v1alpha1.JWTCredential, s map[routing.ObjectKey]compile.Secret) { clear(s) },
 		},
 		"not of an item that is gone": {
 			change: func(c *v1alpha1.JWTCredential, _ map[routing.ObjectKey]compile.Secret) { c.Spec.Keys[0].Name = "other" },
 			want:   []string{current},
 		},
-		"not where the item is revoked": {
+		"Q02 not where the item is revoked": {
 			change: func(c *v1alpha1.JWTCredential, _ map[routing.ObjectKey]compile.Secret) {
 				c.Spec.Keys[0].State = v1alpha1.KeyStateRevoked
 			},
 			revoked: []string{thumbprintB, thumbprintA},
 		},
-		"not where it is revoked by name": {
+		"Q02 not where it is revoked by name": {
 			change: func(c *v1alpha1.JWTCredential, _ map[routing.ObjectKey]compile.Secret) {
 				c.Spec.Revocation = &v1alpha1.Revocation{KeyIDs: []string{thumbprintB}}
 			},

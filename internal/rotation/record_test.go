@@ -59,17 +59,17 @@ func TestNext(t *testing.T) {
 	renewed := a
 	renewed.Place.SecretUID = "uid-2"
 	tests := map[string][]step{
-		"a replaced key is retained for the overlap, to the very moment": {
+		"Q01 a replaced key is retained for the overlap, to the very moment": {
 			{0, a, 0, []string{"a"}},
 			{time.Hour, b, 0, []string{"a replaced at 1h0m0s, until 25h0m0s", "b"}},
 			{25*time.Hour - 1, b, 0, []string{"a replaced at 1h0m0s, until 25h0m0s", "b"}},
 			{25 * time.Hour, b, 0, []string{"b"}},
 		},
-		"without overlap it is gone at once": {
+		"Q02 without overlap it is gone at once": {
 			{0, a, -1, []string{"a"}},
 			{time.Hour, b, -1, []string{"b"}},
 		},
-		"a lower overlap acts on retained keys": {
+		"Q02 a lower overlap acts on retained keys": {
 			{0, a, 0, []string{"a"}},
 			{0, b, 0, []string{"a replaced at 0s, until 24h0m0s", "b"}},
 			{time.Hour, b, 2 * time.Hour, []string{"a replaced at 0s, until 2h0m0s", "b"}},
@@ -77,7 +77,7 @@ func TestNext(t *testing.T) {
 			{time.Hour, b, time.Hour, []string{"b"}},
 			{time.Hour, b, 48 * time.Hour, []string{"b"}},
 		},
-		"the latest are retained": {
+		"Q03 the latest are retained": {
 			{0, a, 0, []string{"a"}},
 			{1 * time.Hour, b, 0, []string{"a replaced at 1h0m0s, until 25h0m0s", "b"}},
 			{2 * time.Hour, c, 0, []string{"a replaced at 1h0m0s, until 25h0m0s", "b replaced at 2h0m0s, until 26h0m0s", "c"}},
@@ -88,25 +88,25 @@ func TestNext(t *testing.T) {
 			{time.Hour, b, 0, []string{"a replaced at 1h0m0s, until 25h0m0s", "b"}},
 			{2 * time.Hour, a, 0, []string{"a", "b replaced at 2h0m0s, until 26h0m0s"}},
 		},
-		"an unusable value leaves the last good one, for as long as it did at first": {
+		"Q04 an unusable value leaves the last good one, for as long as it did at first": {
 			{0, a, 0, []string{"a"}},
 			{time.Hour, broken, 0, []string{"a replaced at 1h0m0s, until 25h0m0s"}},
 			{2 * time.Hour, broken, 0, []string{"a replaced at 1h0m0s, until 25h0m0s"}},
 			{25 * time.Hour, broken, 0, []string{}},
 			{26 * time.Hour, broken, 0, []string{}},
 		},
-		"what was good becomes good again": {
+		"Q04 what was good becomes good again": {
 			{0, a, 0, []string{"a"}},
 			{time.Hour, broken, 0, []string{"a replaced at 1h0m0s, until 25h0m0s"}},
 			{2 * time.Hour, a, 0, []string{"a"}},
 		},
-		"an absent entry leaves nothing": {
+		"Q05 an absent entry leaves nothing": {
 			{0, a, 0, []string{"a"}},
 			{0, b, 0, []string{"a replaced at 0s, until 24h0m0s", "b"}},
 			{0, absent, 0, []string{}},
 			{0, b, 0, []string{"b"}},
 		},
-		"a Secret that was made anew inherits nothing": {
+		"Q05 a Secret that was made anew inherits nothing": {
 			{0, b, 0, []string{"b"}},
 			{0, renewed, 0, []string{"a"}},
 		},
@@ -119,7 +119,7 @@ func TestNext(t *testing.T) {
 			{0, set, 0, []string{"set s"}},
 			{0, b, 0, []string{"b"}},
 		},
-		"a set is retained while there is rubbish in its place": {
+		"Q04 a set is retained while there is rubbish in its place": {
 			{0, set, 0, []string{"set s"}},
 			{time.Hour, broken, 0, []string{"set s replaced at 1h0m0s, until 25h0m0s"}},
 			{2 * time.Hour, other, 0, []string{"set t"}},
@@ -129,7 +129,7 @@ func TestNext(t *testing.T) {
 			{time.Hour, broken, 0, []string{"set s replaced at 1h0m0s, until 25h0m0s"}},
 			{2 * time.Hour, a, 0, []string{"a"}},
 		},
-		"rubbish from the start is nothing": {
+		"Q04 rubbish from the start is nothing": {
 			{0, broken, 0, []string{}},
 			{time.Hour, a, 0, []string{"a"}},
 		},
@@ -243,17 +243,17 @@ func TestMergeThenNext(t *testing.T) {
 		source      Source
 		want        []string
 	}{
-		"a replica that starts knows what was there": {
+		"Q08 a replica that starts knows what was there": {
 			others: []Record{record("a", 0, 5*time.Hour), record("b", 5*time.Hour)},
 			source: source(compile.SourceKey, "b"),
 			want:   []string{"a replaced at 5h0m0s, until 29h0m0s", "b"},
 		},
-		"what was replaced while nobody looked is retained from now on": {
+		"Q08 what was replaced while nobody looked is retained from now on": {
 			others: []Record{record("a", 0)},
 			source: source(compile.SourceKey, "b"),
 			want:   []string{"a replaced at 10h0m0s, until 34h0m0s", "b"},
 		},
-		"the earlier replacement counts": {
+		"Q08 the earlier replacement counts": {
 			own:    []Record{record("a", 0, 6*time.Hour), record("b", 6*time.Hour)},
 			others: []Record{record("a", 0, 5*time.Hour), record("b", 5*time.Hour)},
 			source: source(compile.SourceKey, "b"),
@@ -277,7 +277,7 @@ func TestMergeThenNext(t *testing.T) {
 			source: source(compile.SourceKey, "c"),
 			want:   []string{"a replaced at 8h0m0s, until 32h0m0s", "b replaced at 9h0m0s, until 33h0m0s", "c"},
 		},
-		"an unusable value is no older for a restart": {
+		"Q08 an unusable value is no older for a restart": {
 			others: []Record{record("a", 0, 5*time.Hour)},
 			source: source(compile.SourceUnusable, ""),
 			want:   []string{"a replaced at 5h0m0s, until 29h0m0s"},
@@ -287,12 +287,12 @@ func TestMergeThenNext(t *testing.T) {
 			source: source(compile.SourceSet, "s"),
 			want:   []string{"set s"},
 		},
-		"nor does an absent entry": {
+		"Q05 an absent entry leaves nothing of what others knew": {
 			others: []Record{record("a", 0)},
 			source: source(compile.SourceAbsent, ""),
 			want:   []string{},
 		},
-		"nor does another Secret of that name": {
+		"Q05 another Secret of that name inherits nothing of what others knew": {
 			others: []Record{elsewhere},
 			source: source(compile.SourceKey, "b"),
 			want:   []string{"b"},

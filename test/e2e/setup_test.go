@@ -39,7 +39,7 @@ func TestEndToEnd(t *testing.T) {
 		for name, run := range map[string]func(fixture){
 			"objects converge in any order":                         testAnyOrder,
 			"the example of Express Gateway's announcement serves":  testExpressGatewayExample,
-			"a Secret's update switches the key without a restart":  testSecretUpdate,
+			"Q02 overlap 0s: a Secret's update switches the key":    testSecretUpdate,
 			"a bad request is refused before the upstream":          testBadRequests,
 			"a mistake stays with its object":                       testMistakes,
 			"broken protection never falls through to a public one": testBrokenProtection,
@@ -57,7 +57,7 @@ func TestEndToEnd(t *testing.T) {
 	})
 	// These disturb the installation, so they come after the others, one by one.
 	t.Run("replicas are replaced without a failed request", func(t *testing.T) { testRollout(newFixture(t, cluster)) })
-	t.Run("keys rotate under load without a good token refused", func(t *testing.T) { testRotations(newFixture(t, cluster)) })
+	t.Run("keys rotate and are revoked", func(t *testing.T) { testRotations(newFixture(t, cluster)) })
 	t.Run("status goes on when the leader goes", func(t *testing.T) { testLeader(newFixture(t, cluster)) })
 }
 
