@@ -31,6 +31,8 @@ type Options struct {
 	Metrics prometheus.Gatherer
 	// Status is what /debug/status shows as JSON. It must hold no secrets.
 	Status func() any
+	// Keys is what /debug/keys shows as JSON. It must hold no secrets.
+	Keys func() any
 	// OnListen is called with the name ("admin", "debug") and address of every listener that was opened.
 	OnListen func(name, address string)
 	Log      *slog.Logger
@@ -127,14 +129,16 @@ func adminHandler(o Options) http.Handler {
 
 func debugHandler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /debug/status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(o.Status()); err != nil {
-			o.Log.Warn("write the debug status", "error", err)
-		}
-	})
+	for path, shown := range map[string]func() any{"/debug/status": o.Status, "/debug/keys": o.Keys} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			encoder := json.NewEncoder(w)
+			encoder.SetIndent("", "  ")
+			if err := encoder.Encode(shown()); err != nil {
+				o.Log.Warn("write a debug page", "path", path, "error", err)
+			}
+		})
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -32,6 +32,7 @@ func TestPages(t *testing.T) {
 			Ready:        func() error { return ready },
 			Metrics:      registry,
 			Status:       func() any { return map[string]int{"generation": 7} },
+			Keys:         func() any { return []string{"a key"} },
 			OnListen:     func(name, address string) { addresses[name] = address; listening <- struct{}{} },
 			Log:          slog.New(slog.DiscardHandler),
 		})
@@ -50,6 +51,8 @@ func TestPages(t *testing.T) {
 		"no profiles on admin":    {"admin", "/debug/pprof/", 404, ""},
 		"no status on admin":      {"admin", "/debug/status", 404, ""},
 		"status on debug":         {"debug", "/debug/status", 200, `"generation": 7`},
+		"no keys on admin":        {"admin", "/debug/keys", 404, ""},
+		"keys on debug":           {"debug", "/debug/keys", 200, `"a key"`},
 		"profiles on debug":       {"debug", "/debug/pprof/", 200, "goroutine"},
 		"no metrics on debug":     {"debug", "/metrics", 404, ""},
 	} {

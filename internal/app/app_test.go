@@ -287,6 +287,9 @@ func TestServeFollowsItsFiles(t *testing.T) {
 	if status, body := get(t, debug+"/debug/status", ""); status != http.StatusOK || strings.Contains(body, string(key.Verifier)) {
 		t.Errorf("/debug/status: got %d %s", status, body)
 	}
+	if _, body := get(t, debug+"/debug/keys", ""); !strings.Contains(body, `"lastUsed"`) || strings.Contains(body, string(key.Verifier)) {
+		t.Errorf("/debug/keys doesn't say when the key was used:\n%s", body)
+	}
 
 	nextKey, nextToken := newKeyAndToken(t)
 	write(t, filepath.Join(directory, "secret.yaml"), manifests(t, upstream.URL, nextKey)["secret.yaml"])

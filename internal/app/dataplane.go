@@ -138,6 +138,7 @@ func (d *dataPlane) run(ctx context.Context, feed source) error {
 			Ready:        func() error { return d.ready(feed) },
 			Metrics:      append(prometheus.Gatherers{d.metrics}, feed.metrics...),
 			Status:       func() any { return d.publisher.Status() },
+			Keys:         func() any { return d.publisher.Keys() },
 			OnListen:     d.listening,
 			Log:          d.log,
 		})

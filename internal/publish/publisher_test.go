@@ -212,3 +212,33 @@ func TestUsesOutliveAReplacedCredential(t *testing.T) {
 		t.Errorf("last used at %s, want %s", got, f.clock.now)
 	}
 }
+
+func TestKeysAreListedWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	secret := []byte("0uT-of-32-octets-none-is-the-same")
+	keys, problems, _ := jose.Parse(secret, jose.Options{KID: "k1", Format: jose.FormatOctets, Algorithms: []jose.Algorithm{jose.HS256}})
+	if len(keys) != 1 {
+		t.Fatal(problems)
+	}
+	end := f.clock.now.Add(time.Hour)
+	entry := &keyring.Entry{
+		Key: routing.ObjectKey{Namespace: "shop", Name: "acme"}, KeyID: "acme-1",
+		Keys: []keyring.Key{{Key: keys[0], NotAfter: end}},
+	}
+	f.SetCredential(entry)
+	entry.Keys[0].Use().Note(f.clock.now)
+	f.Keyring().Set(&keyring.Entry{ // without having them fetched
+		Key: routing.ObjectKey{Namespace: "shop", Name: "bob"}, KeyID: "bob",
+		Remote: &keyring.Remote{Source: routing.RemoteKeys{URI: "https://keys.invalid/set"}},
+	})
+	want := []CredentialKeys{
+		{Credential: "shop/acme", KeyID: "acme-1", Keys: []Key{
+			{KID: "k1", Algorithms: []jose.Algorithm{jose.HS256}, NotAfter: end, LastUsed: f.clock.now},
+		}},
+		{Credential: "shop/bob", KeyID: "bob", RemoteJWKS: "https://keys.invalid/set", Keys: []Key{}},
+	}
+	if diff := cmp.Diff(want, f.Keys()); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+}

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -60,6 +61,23 @@ func (k *Keyring) Get(key routing.ObjectKey) *Entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.entries[key.Name]
+}
+
+// Entries are all credentials, by namespace and name.
+func (k *Keyring) Entries() []*Entry {
+	k.mu.Lock()
+	namespaces := slices.Collect(maps.Values(k.namespaces))
+	k.mu.Unlock()
+	var entries []*Entry
+	for _, n := range namespaces {
+		n.mu.Lock()
+		entries = slices.AppendSeq(entries, maps.Values(n.entries))
+		n.mu.Unlock()
+	}
+	slices.SortFunc(entries, func(a, b *Entry) int {
+		return cmp.Or(cmp.Compare(a.Key.Namespace, b.Key.Namespace), cmp.Compare(a.Key.Name, b.Key.Name))
+	})
+	return entries
 }
 
 // Len is how many credentials there are, over all namespaces.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
@@ -105,5 +107,18 @@ func TestGet(t *testing.T) {
 		if ring.Get(absent) != nil {
 			t.Errorf("%v is found", absent)
 		}
+	}
+}
+
+func TestEntriesAreSorted(t *testing.T) {
+	ring := New()
+	for _, name := range []string{"bob", "acme"} {
+		ring.Set(credential(t, name, name, 10, "k"))
+	}
+	elsewhere := credential(t, "zoe", "zoe", 10, "k")
+	elsewhere.Key.Namespace = "billing"
+	ring.Set(elsewhere)
+	if diff := cmp.Diff([]string{"zoe", "acme", "bob"}, names(ring.Entries())); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }
