@@ -17,9 +17,24 @@ type mutant struct {
 	line int
 	name string // file, function and what decides: the same in every version that has it
 
-	witnesses []string // packages whose tests come by the denial
-	killer    string   // what found that it was missing
-	at        string   // the package of that test
+	witnesses []witness // the tests that come by the denial, by package
+	killer    string    // what found that it was missing
+	at        string    // the package of that test
+}
+
+// witness is a package with tests that come by a denial.
+type witness struct {
+	pkg   string
+	tests []string
+}
+
+// seenBy notes that a test comes by the denial. Those of a package are noted together.
+func (m *mutant) seenBy(pkg, test string) {
+	if last := len(m.witnesses) - 1; last >= 0 && m.witnesses[last].pkg == pkg {
+		m.witnesses[last].tests = append(m.witnesses[last].tests, test)
+		return
+	}
+	m.witnesses = append(m.witnesses, witness{pkg, []string{test}})
 }
 
 // edit inserts text into a file.

@@ -231,7 +231,7 @@ func TestCulprit(t *testing.T) {
 // TestReport: a survivor fails the run, one with a reason does not, and a reason that no longer holds does.
 func TestReport(t *testing.T) {
 	dead := &mutant{name: "dead", killer: "TestA", at: "p"}
-	alive := &mutant{name: "alive", witnesses: []string{"p"}}
+	alive := &mutant{name: "alive", witnesses: []witness{{"p", []string{"TestA"}}}}
 	for name, tc := range map[string]struct {
 		known equivalent
 		fails bool

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -75,7 +76,7 @@ type laboratory struct {
 	began   time.Time
 	overlay map[string]string
 	mutants []*mutant
-	// run runs a package's test binary and returns what it wrote; usual is how long each takes.
+	// run runs a package's test binary and returns what it wrote; usual is how long each test takes.
 	run   func(ctx context.Context, pkg string, args, env []string) ([]byte, error)
 	usual map[string]time.Duration
 	log   io.Writer
@@ -189,15 +190,12 @@ type result struct {
 	output []byte
 }
 
-// test runs a package's tests until one fails: all of them, or those that a pattern names.
-func (l *laboratory) test(ctx context.Context, pkg, pattern string, env ...string) (result, error) {
-	limit := l.limit(pkg)
+// test runs tests of a package until one fails.
+func (l *laboratory) test(ctx context.Context, pkg string, tests []string, env ...string) (result, error) {
+	limit := l.limit(pkg, tests)
 	within, cancel := context.WithTimeout(ctx, limit+10*time.Second)
 	defer cancel()
-	args := []string{"-test.failfast", "-test.short", "-test.timeout=" + limit.String()}
-	if pattern != "" {
-		args = append(args, "-test.run="+pattern)
-	}
+	args := []string{"-test.failfast", "-test.short", "-test.timeout=" + limit.String(), "-test.run=^(" + strings.Join(tests, "|") + ")$"}
 	out, err := l.run(within, pkg, args, env)
 	var exit *exec.ExitError
 	switch {
@@ -213,13 +211,17 @@ func (l *laboratory) test(ctx context.Context, pkg, pattern string, env ...strin
 	}
 }
 
-// limit is how long a package's tests may take: some times what they do with every denial in place, once that is known.
-func (l *laboratory) limit(pkg string) time.Duration {
-	usual, ok := l.usual[pkg]
-	if !ok {
-		return testTimeout
+// limit is how long tests may take: some times what they do with every denial in place, once that is known.
+func (l *laboratory) limit(pkg string, tests []string) time.Duration {
+	limit := 30 * time.Second
+	for _, test := range tests {
+		usual, ok := l.usual[pkg+" "+test]
+		if !ok {
+			return testTimeout
+		}
+		limit += 8 * usual
 	}
-	return min(testTimeout, 30*time.Second+8*usual)
+	return min(testTimeout, limit)
 }
 
 // execute runs a test binary.
@@ -275,17 +277,17 @@ func culprit(output string) (by, top string) {
 	return by, top
 }
 
-// fails says which test of a package fails in an environment, or how its run ends; empty means that all pass.
+// fails says which of some tests of a package fails in an environment, or how the run ends.
 //
 // Nothing is believed at once, since a binary that dies may have been killed, and a test may fail for want of time on a busy
 // machine: a test that is named must fail again by itself, and else a second run of all of them decides.
-func (l *laboratory) fails(ctx context.Context, pkg string, env ...string) (result, error) {
-	first, err := l.test(ctx, pkg, "", env...)
+func (l *laboratory) fails(ctx context.Context, pkg string, tests []string, env ...string) (result, error) {
+	first, err := l.test(ctx, pkg, tests, env...)
 	if err != nil || first.passed {
 		return first, err
 	}
 	if first.top != "" {
-		alone, err := l.test(ctx, pkg, "^"+regexp.QuoteMeta(first.top)+"$", env...)
+		alone, err := l.test(ctx, pkg, []string{first.top}, env...)
 		if err != nil {
 			return result{}, err
 		}
@@ -293,87 +295,130 @@ func (l *laboratory) fails(ctx context.Context, pkg string, env ...string) (resu
 			return first, nil
 		}
 	}
-	second, err := l.test(ctx, pkg, "", env...)
+	second, err := l.test(ctx, pkg, tests, env...)
 	if err == nil && second.passed {
 		l.say("%s: %s, but not a second time", pkg, first.by)
 	}
 	return second, err
 }
 
-// trace runs all tests with every denial in place, and finds out which tests come by which of them.
+// names are those of a package's tests.
+func (l *laboratory) names(ctx context.Context, pkg string) ([]string, error) {
+	out, err := l.run(ctx, pkg, []string{"-test.list=^(Test|Fuzz|Example)"}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("list the tests of %s: %w\n%s", pkg, err, out)
+	}
+	return strings.Fields(string(out)), nil
+}
+
+// trace runs each test with every denial in place, and finds out which denials it comes by.
 func (l *laboratory) trace(ctx context.Context) error {
+	type run struct {
+		pkg, test string
+		took      time.Duration
+		denials   []int
+	}
+	var runs []run
 	for _, pkg := range tested() {
-		file := filepath.Join(l.dir, binary(pkg)+".trace")
-		began := time.Now()
-		r, err := l.fails(ctx, pkg, envTrace+"="+file)
+		names, err := l.names(ctx, pkg)
 		if err != nil {
 			return err
 		}
-		if !r.passed {
-			return fmt.Errorf("the tests of %s fail with every denial in place: %s\n%s", pkg, r.by, r.output)
+		for _, name := range names {
+			runs = append(runs, run{pkg: pkg, test: name})
 		}
-		l.usual[pkg] = time.Since(began)
-		text, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+	}
+	err := each(ctx, len(runs), func(ctx context.Context, i int) error {
+		r, began := &runs[i], time.Now()
+		file := filepath.Join(l.dir, fmt.Sprintf("%d.trace", i))
+		outcome, err := l.fails(ctx, r.pkg, []string{r.test}, envTrace+"="+file)
+		if err != nil {
 			return err
 		}
-		seen := 0
-		for line := range strings.Lines(string(text)) {
-			id, err := strconv.Atoi(strings.TrimSpace(line))
-			if err != nil || id < 1 || id > len(l.mutants) {
-				return fmt.Errorf("trace of %s: %q", pkg, line)
-			}
-			if m := l.mutants[id-1]; !slices.Contains(m.witnesses, pkg) {
-				m.witnesses = append(m.witnesses, pkg)
-				seen++
-			}
+		if !outcome.passed {
+			return fmt.Errorf("%s of %s fails with every denial in place: %s\n%s", r.test, r.pkg, outcome.by, outcome.output)
 		}
-		l.say("%s: its tests come by %d denials in %s", pkg, seen, l.usual[pkg].Round(time.Millisecond))
+		r.took = time.Since(began)
+		r.denials, err = readTrace(file, len(l.mutants))
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	for _, r := range runs {
+		l.usual[r.pkg+" "+r.test] = r.took
+		for _, id := range r.denials {
+			l.mutants[id-1].seenBy(r.pkg, r.test)
+		}
+	}
+	l.say("%d tests of %d packages", len(runs), len(tested()))
 	return nil
 }
 
-// try runs, for each mutant, the tests that come by the denial until one fails.
-func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalent) error {
+// readTrace reads which denials a run came by, of so many.
+func readTrace(file string, mutants int) ([]int, error) {
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("read a trace: %w", err)
+	}
+	var ids []int
+	for line := range strings.Lines(string(text)) {
+		id, err := strconv.Atoi(strings.TrimSpace(line))
+		if err != nil || id < 1 || id > mutants {
+			return nil, fmt.Errorf("read a trace: %q", line)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// each calls a function for 0 to n-1, some at once. It ends with the first error.
+func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	work := make(chan *mutant)
+	work := make(chan int)
 	var workers sync.WaitGroup
-	var mu sync.Mutex
-	done := 0
 	for range parallel {
 		workers.Go(func() {
-			for m := range work {
-				if err := l.kill(ctx, m); err != nil {
-					stop(err) // the first error counts
-					continue
+			for i := range work {
+				if err := do(ctx, i); err != nil {
+					stop(err) // the first counts
 				}
-				mu.Lock()
-				done++
-				l.say("%*d/%d line %d of %s: %s", len(strconv.Itoa(len(mutants))), done, len(mutants), m.line, m.name, m.fate(known))
-				mu.Unlock()
 			}
 		})
 	}
-	for _, m := range mutants {
+	for i := range n {
 		if ctx.Err() != nil {
 			break
 		}
-		work <- m
+		work <- i
 	}
 	close(work)
 	workers.Wait()
 	return context.Cause(ctx)
 }
 
+// try runs, for each mutant, the tests that come by the denial until one fails.
+func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalent) error {
+	var done atomic.Int64
+	return each(ctx, len(mutants), func(ctx context.Context, i int) error {
+		m := mutants[i]
+		if err := l.kill(ctx, m); err != nil {
+			return err
+		}
+		l.say("%*d/%d line %d of %s: %s", len(strconv.Itoa(len(mutants))), done.Add(1), len(mutants), m.line, m.name, m.fate(known))
+		return nil
+	})
+}
+
 func (l *laboratory) kill(ctx context.Context, m *mutant) error {
-	for _, pkg := range m.witnesses {
-		r, err := l.fails(ctx, pkg, envWithout+"="+strconv.Itoa(m.id))
+	for _, w := range m.witnesses {
+		r, err := l.fails(ctx, w.pkg, w.tests, envWithout+"="+strconv.Itoa(m.id))
 		if err != nil {
 			return err
 		}
 		if !r.passed {
-			m.killer, m.at = r.by, pkg
+			m.killer, m.at = r.by, w.pkg
 			return nil
 		}
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +35,7 @@ func laboratoryOf(t *testing.T, endings ...ending) (l *laboratory, calls *[]stri
 	l, calls = newLaboratory(t.TempDir(), time.Now()), new([]string)
 	l.log = t.Output()
 	l.run = func(_ context.Context, pkg string, args, env []string) ([]byte, error) {
-		which := "all"
+		which := "none"
 		for _, arg := range args {
 			if pattern, ok := strings.CutPrefix(arg, "-test.run="); ok {
 				which = pattern
@@ -49,13 +52,22 @@ func laboratoryOf(t *testing.T, endings ...ending) (l *laboratory, calls *[]stri
 	return l, calls
 }
 
+// byTests are witnesses with two tests each.
+func byTests(pkgs ...string) []witness {
+	var all []witness
+	for _, pkg := range pkgs {
+		all = append(all, witness{pkg, []string{"TestA", "TestB"}})
+	}
+	return all
+}
+
 // TestKill: nothing kills a mutant that happens only once.
 func TestKill(t *testing.T) {
 	crash := ending{"fatal error: runtime: out of memory\n", &exec.ExitError{}}
 	killed := ending{"", &exec.ExitError{}}
 	stuck := ending{"panic: test timed out after 2m0s\n", &exec.ExitError{}}
 	passed := ending{"PASS\n", nil}
-	const all, alone = "p all OSTIARY_MUTANT=7", "p ^TestA$ OSTIARY_MUTANT=7"
+	const all, alone = "p ^(TestA|TestB)$ OSTIARY_MUTANT=7", "p ^(TestA)$ OSTIARY_MUTANT=7"
 	for name, tc := range map[string]struct {
 		endings []ending
 		killer  string
@@ -78,7 +90,7 @@ func TestKill(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, calls := laboratoryOf(t, tc.endings...)
-			m := &mutant{id: 7, witnesses: []string{"p"}}
+			m := &mutant{id: 7, witnesses: byTests("p")}
 			if err := l.kill(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
@@ -95,14 +107,14 @@ func TestKill(t *testing.T) {
 // TestKillAsksAllWitnesses: what the tests of one package do not find, those of the next may.
 func TestKillAsksAllWitnesses(t *testing.T) {
 	l, calls := laboratoryOf(t, ending{}, failed("TestA"), failed("TestA"))
-	m := &mutant{id: 7, witnesses: []string{"p", "q", "r"}}
+	m := &mutant{id: 7, witnesses: byTests("p", "q", "r")}
 	if err := l.kill(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 	if m.killer != "TestA" || m.at != "q" {
 		t.Errorf("killed by %s %s", m.at, m.killer)
 	}
-	want := []string{"p all OSTIARY_MUTANT=7", "q all OSTIARY_MUTANT=7", "q ^TestA$ OSTIARY_MUTANT=7"}
+	want := []string{"p ^(TestA|TestB)$ OSTIARY_MUTANT=7", "q ^(TestA|TestB)$ OSTIARY_MUTANT=7", "q ^(TestA)$ OSTIARY_MUTANT=7"}
 	if diff := cmp.Diff(want, *calls); diff != "" {
 		t.Errorf("runs (-want +got):\n%s", diff)
 	}
@@ -119,7 +131,7 @@ func TestKillThatCannotRun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, _ := laboratoryOf(t, endings...)
-			m := &mutant{id: 7, name: "m", witnesses: []string{"p"}}
+			m := &mutant{id: 7, name: "m", witnesses: byTests("p")}
 			if err := l.try(t.Context(), []*mutant{m}, nil); !errors.Is(err, missing) {
 				t.Errorf("error %v, want %v", err, missing)
 			}
@@ -138,7 +150,7 @@ func TestTryIsInterrupted(t *testing.T) {
 		cancel()
 		return nil, &exec.ExitError{}
 	}
-	mutants := []*mutant{{id: 1, witnesses: []string{"p"}}, {id: 2, witnesses: []string{"p"}}, {id: 3, witnesses: []string{"p"}}}
+	mutants := []*mutant{{id: 1, witnesses: byTests("p")}, {id: 2, witnesses: byTests("p")}, {id: 3, witnesses: byTests("p")}}
 	if err := l.try(ctx, mutants, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
@@ -149,12 +161,46 @@ func TestTryIsInterrupted(t *testing.T) {
 	}
 }
 
+// TestSeenBy: tests are asked package by package.
+func TestSeenBy(t *testing.T) {
+	m := &mutant{}
+	m.seenBy("p", "TestA")
+	m.seenBy("p", "TestB")
+	m.seenBy("q", "TestA")
+	if diff := cmp.Diff([]witness{{"p", []string{"TestA", "TestB"}}, {"q", []string{"TestA"}}}, m.witnesses, cmp.AllowUnexported(witness{})); diff != "" {
+		t.Errorf("witnesses (-want +got):\n%s", diff)
+	}
+}
+
+func TestReadTrace(t *testing.T) {
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "trace")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	if got, err := readTrace(write("3\n1\n"), 3); err != nil || !slices.Equal(got, []int{3, 1}) {
+		t.Errorf("%v, %v, want 3 and 1", got, err)
+	}
+	if got, err := readTrace(filepath.Join(t.TempDir(), "none"), 3); err != nil || got != nil {
+		t.Errorf("of a test that comes by nothing: %v, %v", got, err)
+	}
+	for _, text := range []string{"0\n", "4\n", "x\n", "\n"} {
+		if got, err := readTrace(write(text), 3); err == nil {
+			t.Errorf("%q: %v, want an error", text, got)
+		}
+	}
+}
+
 func TestLimit(t *testing.T) {
 	l := newLaboratory("", time.Time{})
-	l.usual["quick"], l.usual["slow"] = time.Second, time.Minute
-	for pkg, want := range map[string]time.Duration{"unknown": testTimeout, "quick": 38 * time.Second, "slow": testTimeout} {
-		if got := l.limit(pkg); got != want {
-			t.Errorf("%s: %s, want %s", pkg, got, want)
+	l.usual["p TestA"], l.usual["p TestB"] = time.Second, time.Minute
+	for tests, want := range map[string]time.Duration{
+		"TestA": 38 * time.Second, "TestA TestA": 46 * time.Second, "TestB": testTimeout, "TestA TestC": testTimeout,
+	} {
+		if got := l.limit("p", strings.Fields(tests)); got != want {
+			t.Errorf("%s: %s, want %s", tests, got, want)
 		}
 	}
 }

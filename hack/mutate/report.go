@@ -46,7 +46,11 @@ func (m *mutant) fate(known equivalent) string {
 	case len(m.witnesses) == 0:
 		return "SURVIVED: no test comes by it"
 	default:
-		return "SURVIVED " + strings.Join(m.witnesses, ", ")
+		var tests []string
+		for _, w := range m.witnesses {
+			tests = append(tests, w.pkg+" "+strings.Join(w.tests, " "))
+		}
+		return "SURVIVED " + strings.Join(tests, ", ")
 	}
 }
 
