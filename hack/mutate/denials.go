@@ -222,6 +222,11 @@ func keeps(body []ast.Stmt) bool {
 	return ok && lastName(call.Fun) == "append"
 }
 
+func isField(e ast.Expr) bool {
+	_, ok := e.(*ast.SelectorExpr)
+	return ok
+}
+
 func literally(e ast.Expr, name string) bool {
 	id, ok := e.(*ast.Ident)
 	return ok && id.Name == name

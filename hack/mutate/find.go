@@ -185,7 +185,7 @@ func (s scope) assign(stmt *ast.AssignStmt) {
 	case slices.Contains([]string{"ambiguous", "malformed"}, flagOf(stmt)) && !literally(stmt.Rhs[0], "true"):
 		s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))
 	case !s.target.config:
-	case to == "revoked":
+	case to == "revoked" && isField(stmt.Lhs[0]):
 		s.without(stmt.Rhs[0])
 	case confines(stmt):
 		s.wrap(stmt.Pos(), stmt.End(), s.text(stmt))

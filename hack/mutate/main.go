@@ -83,7 +83,7 @@ func targets() []target {
 			"owner.go":       nil,
 			"pipeline.go":    nil,
 			"policies.go":    nil,
-			"remote.go":      nil,
+			"remote.go":      {"credentialDraft.resolveRemote"},
 			"retained.go":    nil,
 			"revocation.go":  nil,
 			"tokenlimits.go": nil,
