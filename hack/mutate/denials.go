@@ -26,6 +26,11 @@ func eitherDenies(function string) bool {
 	return slices.Contains([]string{"Key.SameMaterial", "Names.Has", "groups.hasOneOf", "groups.hasOneOf.func"}, function)
 }
 
+// onlyReports are functions that decide about nothing but what people are told.
+func onlyReports(function string) bool {
+	return slices.Contains([]string{"keys.same", "Entry.NoteUses", "issuerSecrets", "noteTokenHeaders", "credentialDraft.remoteReports"}, function)
+}
+
 // emptyDenies are the functions in which a case without statements leaves something out.
 func emptyDenies(function string) bool { return function == "Source.next" }
 

@@ -25,7 +25,6 @@ const (
 	envTrace   = "OSTIARY_MUTANT_TRACE" // the file that tells which denials a run came by
 
 	testTimeout = 2 * time.Minute
-	parallel    = 2
 )
 
 // switchboard is added to each package: it asks whether a denial is in place, and notes that it was asked.
@@ -79,11 +78,13 @@ type laboratory struct {
 	// run runs a package's test binary and returns what it wrote; usual is how long each test takes.
 	run   func(ctx context.Context, pkg string, args, env []string) ([]byte, error)
 	usual map[string]time.Duration
-	log   io.Writer
+	// parallel is how many runs there are at once.
+	parallel int
+	log      io.Writer
 }
 
 func newLaboratory(dir string, began time.Time) *laboratory {
-	l := &laboratory{dir: dir, began: began, usual: map[string]time.Duration{}, log: os.Stderr}
+	l := &laboratory{dir: dir, began: began, usual: map[string]time.Duration{}, parallel: 2, log: os.Stderr}
 	l.run = l.execute
 	return l
 }
@@ -328,7 +329,7 @@ func (l *laboratory) trace(ctx context.Context) error {
 			runs = append(runs, run{pkg: pkg, test: name})
 		}
 	}
-	err := each(ctx, len(runs), func(ctx context.Context, i int) error {
+	err := l.each(ctx, len(runs), func(ctx context.Context, i int) error {
 		r, began := &runs[i], time.Now()
 		file := filepath.Join(l.dir, fmt.Sprintf("%d.trace", i))
 		outcome, err := l.fails(ctx, r.pkg, []string{r.test}, envTrace+"="+file)
@@ -373,12 +374,12 @@ func readTrace(file string, mutants int) ([]int, error) {
 }
 
 // each calls a function for 0 to n-1, some at once. It ends with the first error.
-func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+func (l *laboratory) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	work := make(chan int)
 	var workers sync.WaitGroup
-	for range parallel {
+	for range l.parallel {
 		workers.Go(func() {
 			for i := range work {
 				if err := do(ctx, i); err != nil {
@@ -401,7 +402,7 @@ func each(ctx context.Context, n int, do func(ctx context.Context, i int) error)
 // try runs, for each mutant, the tests that come by the denial until one fails.
 func (l *laboratory) try(ctx context.Context, mutants []*mutant, known equivalent) error {
 	var done atomic.Int64
-	return each(ctx, len(mutants), func(ctx context.Context, i int) error {
+	return l.each(ctx, len(mutants), func(ctx context.Context, i int) error {
 		m := mutants[i]
 		if err := l.kill(ctx, m); err != nil {
 			return err
