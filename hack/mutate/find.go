@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -86,13 +87,24 @@ func (f *finder) find() error {
 	if err != nil {
 		return fmt.Errorf("parse: %w", err)
 	}
+	var functions []string
 	for _, decl := range file.Decls {
-		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil && f.target.has(f.path, functionName(fn)) {
+		fn, ok := decl.(*ast.FuncDecl)
+		if !ok || fn.Body == nil {
+			continue
+		}
+		functions = append(functions, functionName(fn))
+		if f.target.has(f.path, functionName(fn)) {
 			s := scope{finder: f, name: functionName(fn), results: results(functionName(fn), fn.Type)}
 			s.block(fn.Body.List)
 		}
 	}
 	order(f.edits)
+	for _, name := range f.target.files[filepath.Base(f.path)] {
+		if !slices.Contains(functions, name) {
+			return fmt.Errorf("there is no function %s", name)
+		}
+	}
 	return nil
 }
 

@@ -248,3 +248,14 @@ func TestReport(t *testing.T) {
 		}
 	}
 }
+
+// TestFindWhatIsGone: a function that was renamed must not leave the list unseen.
+func TestFindWhatIsGone(t *testing.T) {
+	f := &finder{
+		fset: token.NewFileSet(), source: []byte("package p\nfunc f() {}\n"), path: "p.go", names: map[string]int{},
+		target: target{files: map[string][]string{"p.go": {"f", "g"}}},
+	}
+	if err := f.find(); err == nil || !strings.Contains(err.Error(), "function g") {
+		t.Errorf("error %v, want one that names the function", err)
+	}
+}

@@ -110,6 +110,11 @@ func (l *laboratory) prepare() error {
 		if err != nil || len(files) == 0 {
 			return fmt.Errorf("no Go files in %s: mutate runs at the repository's root", pkg)
 		}
+		for file := range t.files {
+			if !slices.Contains(files, filepath.Join(pkg, file)) {
+				return fmt.Errorf("there is no file %s in %s", file, pkg)
+			}
+		}
 		for _, file := range files {
 			if strings.HasSuffix(file, "_test.go") {
 				continue
