@@ -10,6 +10,7 @@ import (
 
 	"github.com/ostiary/ostiary/proxy/gate"
 	"github.com/ostiary/ostiary/proxy/jwks"
+	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -24,6 +25,8 @@ type Deps struct {
 	// KeySets must know the Config's remote key sets already (Registry.Apply). Required where a Pipeline has issuers whose
 	// keys are fetched.
 	KeySets *jwks.Registry
+	// TokenCache spares signatures that were verified before, and is the same for all Programs. Optional: nil spares none.
+	TokenCache *jwt.Cache
 	// Previous is the Program that this one replaces; server certificates that did not change are taken from it instead
 	// of being parsed again. Optional.
 	Previous *Program
@@ -55,7 +58,9 @@ func NewProgram(cfg routing.Config, deps Deps) (*Program, []routing.Problem) {
 	if deps.Upstreams == nil {
 		deps.Upstreams = upstream.NewRegistry(upstream.Options{})
 	}
-	g, problems := gate.New(cfg, gate.Deps{Keyring: deps.Keyring, Upstreams: deps.Upstreams, KeySets: deps.KeySets})
+	g, problems := gate.New(cfg, gate.Deps{
+		Keyring: deps.Keyring, Upstreams: deps.Upstreams, KeySets: deps.KeySets, TokenCache: deps.TokenCache,
+	})
 	p := &Program{gate: g, pipelines: make([]routing.ObjectKey, 0, len(cfg.Pipelines))}
 	for i := range cfg.Pipelines {
 		p.pipelines = append(p.pipelines, cfg.Pipelines[i].Key)

@@ -508,6 +508,8 @@ func TestMistakesOfCommands(t *testing.T) {
 		"log format":               {[]string{"serve", "--manifests=.", "--log-format=xml"}, "write text or json"},
 		"access log":               {[]string{"serve", "--manifests=.", "--access-log=some"}, "write off or all"},
 		"redirect port":            {[]string{"serve", "--manifests=.", "--redirect-port=0"}, "write a port"},
+		"token cache":              {[]string{"serve", "--manifests=.", "--token-cache=much"}, "write a number of bytes"},
+		"negative token cache":     {[]string{"serve", "--manifests=.", "--token-cache=-1"}, "or 0 for no cache"},
 		"negative drain":           {[]string{"serve", "--manifests=.", "--drain-delay=-1s"}, "can't be negative"},
 		"manifests are required":   {[]string{"serve"}, `"manifests"`},
 		"no such directory":        {append(listenAnywhere(), "serve", "--manifests=/no/such/directory"), "/no/such/directory"},

@@ -19,6 +19,7 @@ import (
 	"github.com/ostiary/ostiary/internal/publish"
 	"github.com/ostiary/ostiary/proxy"
 	"github.com/ostiary/ostiary/proxy/jwks"
+	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/server"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -73,9 +74,13 @@ func newDataPlane(options serveOptions, loopback upstream.LoopbackPolicy, log *s
 		Keyring:   keyring.New(),
 		Upstreams: plane.upstreams,
 		KeySets:   plane.keySets,
-		Live:      live,
-		Log:       log,
-		Metrics:   metrics,
+		TokenCache: jwt.NewCache(jwt.CacheOptions{
+			Bytes:   options.tokenCacheBytes(),
+			Metrics: metrics,
+		}),
+		Live:    live,
+		Log:     log,
+		Metrics: metrics,
 	})
 	proxyOptions := proxy.Options{Live: live, Log: log, Metrics: metrics, RedirectPort: options.RedirectPort}
 	if options.AccessLog == accessLogAll {

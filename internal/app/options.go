@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/ostiary/ostiary/internal/admin"
 	"github.com/ostiary/ostiary/proxy/jwks"
@@ -30,9 +31,11 @@ type serveOptions struct {
 	ShutdownTimeout time.Duration
 	// JWKSPrivateAddresses says whether keys may be fetched from private networks.
 	JWKSPrivateAddresses string
-	AccessLog            string
-	LogFormat            string
-	LogLevel             string
+	// TokenCache is how much memory the verified-token cache takes, a quantity of bytes such as 64Mi; 0: there is none.
+	TokenCache string
+	AccessLog  string
+	LogFormat  string
+	LogLevel   string
 }
 
 // Values of --access-log.
@@ -57,6 +60,7 @@ func (o *serveOptions) BindFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&o.DrainDelay, "drain-delay", 5*time.Second, "how long requests are still taken after readiness fails, so that load balancers notice")
 	flags.DurationVar(&o.ShutdownTimeout, "shutdown-timeout", 25*time.Second, "how long requests in flight may take after that")
 	flags.StringVar(&o.JWKSPrivateAddresses, "jwks-private-addresses", privateAllow, "whether identity providers' keys may be fetched from addresses of private networks, such as the cluster's own: allow or refuse")
+	flags.StringVar(&o.TokenCache, "token-cache", "64Mi", "how much memory remembers the tokens whose signatures were verified, so that they need not be verified again: bytes, or a quantity such as 64Mi; 0: none")
 	flags.StringVar(&o.AccessLog, "access-log", accessLogOff, "which requests are logged: off or all")
 	flags.StringVar(&o.LogFormat, "log-format", "text", "text or json")
 	flags.StringVar(&o.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -82,6 +86,9 @@ func (o *serveOptions) Validate() error {
 	if o.JWKSPrivateAddresses != privateAllow && o.JWKSPrivateAddresses != privateRefuse {
 		errs = append(errs, fmt.Errorf("--jwks-private-addresses %q: write allow or refuse", o.JWKSPrivateAddresses))
 	}
+	if _, err := o.parseTokenCache(); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := o.logger(io.Discard); err != nil {
 		errs = append(errs, err)
 	}
@@ -96,6 +103,23 @@ func (o *serveOptions) keySetPrivate() jwks.Addresses {
 		return jwks.AddressesAllow
 	}
 	return jwks.AddressesRefuse
+}
+
+// tokenCacheBytes is what Validate let through.
+func (o *serveOptions) tokenCacheBytes() int64 {
+	size, err := o.parseTokenCache()
+	if err != nil {
+		return 0 // without the cache everything is slower, and nothing else
+	}
+	return size
+}
+
+func (o *serveOptions) parseTokenCache() (int64, error) {
+	size, err := resource.ParseQuantity(o.TokenCache)
+	if err != nil || size.Sign() < 0 {
+		return 0, fmt.Errorf("--token-cache %q: write a number of bytes such as 64Mi, or 0 for no cache", o.TokenCache)
+	}
+	return size.Value(), nil
 }
 
 func (o *serveOptions) logger(w io.Writer) (*slog.Logger, error) {

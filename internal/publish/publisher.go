@@ -14,6 +14,7 @@ import (
 
 	"github.com/ostiary/ostiary/proxy"
 	"github.com/ostiary/ostiary/proxy/jwks"
+	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -25,7 +26,7 @@ const FailureGrace = 30 * time.Second
 // ErrNothingPublished is returned by Ready until the first Program is live.
 var ErrNothingPublished = errors.New("no configuration is live yet")
 
-// Options of a Publisher. All fields but KeySets, Metrics and Now are required.
+// Options of a Publisher. All fields but KeySets, TokenCache, Metrics and Now are required.
 type Options struct {
 	// Keyring holds the keys that the Programs verify with.
 	Keyring *keyring.Keyring
@@ -34,6 +35,8 @@ type Options struct {
 	// KeySets keeps remote key sets fresh, and outlives a Program too. Nil is one with its default options, which nobody
 	// can close.
 	KeySets *jwks.Registry
+	// TokenCache spares the Programs signatures that were verified before. Nil spares none.
+	TokenCache *jwt.Cache
 	// Live is where Programs are served from.
 	Live *proxy.Live
 	Log  *slog.Logger
@@ -97,7 +100,8 @@ func New(opts Options) *Publisher {
 	}
 	p.build = func(cfg routing.Config) (*proxy.Program, []routing.Problem) {
 		return proxy.NewProgram(cfg, proxy.Deps{
-			Keyring: opts.Keyring, Upstreams: opts.Upstreams, KeySets: p.keySets, Previous: opts.Live.Load(),
+			Keyring: opts.Keyring, Upstreams: opts.Upstreams, KeySets: p.keySets, TokenCache: opts.TokenCache,
+			Previous: opts.Live.Load(),
 		})
 	}
 	return p

@@ -25,6 +25,8 @@ type Deps struct {
 	Upstreams *upstream.Registry
 	// KeySets must know the Config's remote key sets already.
 	KeySets *jwks.Registry
+	// TokenCache spares signatures that were verified before; nil spares none.
+	TokenCache *jwt.Cache
 }
 
 // Gate is a routing table with what each Pipeline does to a request. It is immutable: any number of goroutines may use
@@ -74,7 +76,7 @@ func newSteps(p *routing.Pipeline, deps Deps) (steps, error) {
 	}
 	if p.JWT != nil {
 		var err error
-		if s.policy, err = jwt.NewPolicy(*p.JWT, deps.Keyring, deps.KeySets); err != nil {
+		if s.policy, err = jwt.NewPolicy(*p.JWT, jwt.Deps{Keyring: deps.Keyring, KeySets: deps.KeySets, Cache: deps.TokenCache}); err != nil {
 			return s, fmt.Errorf("build the JWT policy: %w", err)
 		}
 	}

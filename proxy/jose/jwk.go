@@ -44,7 +44,7 @@ func (r *reader) jwks(text []byte) {
 	}
 	s := keySet{reader: r, holders: map[string]int{}}
 	for i, element := range elements {
-		s.add(i+1, element.Raw())
+		s.add(i+1, []byte(element.Raw()))
 	}
 	s.finish()
 }

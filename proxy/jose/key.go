@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"unique"
 
 	josev4 "github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
@@ -44,6 +46,7 @@ func (k Key) known() *material {
 type material struct {
 	kid        string
 	thumbprint string
+	identity   Identity
 	family     family
 	methods    []method
 	// public is a *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey or, for HMAC, the secret as []byte.
@@ -68,9 +71,12 @@ func newKey(kid string, f family, public any, algorithms []Algorithm) (*Key, err
 			return nil, fmt.Errorf("compute the RFC 7638 thumbprint: %w", err)
 		}
 		m.thumbprint = base64.RawURLEncoding.EncodeToString(sum)
+		m.identity = Identity{unique.Make(m.thumbprint)}
 		if m.kid == "" {
 			m.kid = m.thumbprint
 		}
+	} else {
+		m.identity = Identity{unique.Make(rand.Text())}
 	}
 	return &Key{m: func() *material { return m }}, nil
 }
@@ -81,6 +87,14 @@ func (k Key) KID() string { return k.known().kid }
 
 // Thumbprint is the RFC 7638 thumbprint by SHA-256 in base64url. It is empty for an HMAC secret.
 func (k Key) Thumbprint() string { return k.known().thumbprint }
+
+// Identity stands for what a Key verifies with: two Keys of the same Identity verify the same signatures, so far as they
+// permit the algorithm. Public keys have the Identity of their thumbprint, HMAC secrets each one of their own, of which
+// nothing can be learned. It is comparable, and holding it holds no key. The zero Identity is that of no key.
+type Identity struct{ handle unique.Handle[string] }
+
+// Identity returns the key's Identity; the zero one for the zero Key.
+func (k Key) Identity() Identity { return k.known().identity }
 
 // Fingerprint tells keys apart where they are shown: the RFC 7638 thumbprint of a public key; of an HMAC secret its
 // HMAC-SHA-256 under salt, in base64url, so that nobody without the salt can try guesses. Without a salt a secret has

@@ -67,7 +67,7 @@ func TestFind(t *testing.T) {
 				t.Errorf("String is %q", p)
 			}
 			v, found, err := p.Find(parse(t, tc.in))
-			got := string(v.Raw())
+			got := v.Raw()
 			switch {
 			case err != nil:
 				got = err.Error()
@@ -123,7 +123,7 @@ func FuzzFind(f *testing.F) {
 		if found != (len(v.Raw()) > 0) || err != nil && found {
 			t.Fatalf("value %q, found %t, error %v", v.Raw(), found, err)
 		}
-		if found && !strings.Contains(text, string(v.Raw())) {
+		if found && !strings.Contains(text, v.Raw()) {
 			t.Fatalf("%q is not in %q", v.Raw(), text)
 		}
 	})

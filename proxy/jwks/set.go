@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -221,7 +222,7 @@ func (s *Set) lack(kid string) {
 			return
 		}
 	}
-	s.missing[kid] = now.Add(NegativeTTL)
+	s.missing[strings.Clone(kid)] = now.Add(NegativeTTL) // a clone, since kid is part of a token
 }
 
 // run fetches the set until ctx ends. It is the only goroutine that does.

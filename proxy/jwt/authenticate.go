@@ -41,7 +41,7 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 		p.explainForm(t, refusal.TokenTooLarge)
 		return Allowed{}, refuse(refusal.TokenTooLarge)
 	}
-	unverified, err := token.Parse(compact, p.claim)
+	unverified, err := p.cache.parse(t, compact, p.claim, now)
 	switch {
 	case errors.Is(err, token.ErrAlgorithm):
 		p.explainForm(t, refusal.AlgorithmNotAllowed)
@@ -55,11 +55,16 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 		issuer.explain(t)
 		return p.authenticateIssued(ctx, issuer, &unverified, h, now, t)
 	}
+	return p.authenticateHeld(ctx, &unverified, h, now, t)
+}
+
+// authenticateHeld judges a token of a JWTCredential.
+func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
 	if p.credentialUse != routing.CredentialsTaken {
 		t.Add(trace.Fail, "issuer: iss names none of issuers, and the policy takes no JWTCredentials")
 		return Allowed{}, refuse(refusal.IssuerUnknown)
 	}
-	entry, refused := p.credential(ctx, &unverified, t)
+	entry, refused := p.credential(ctx, u, t)
 	if refused == nil {
 		refused = usable(entry, now)
 	}
@@ -67,8 +72,8 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	verified, key, refused := verify(ctx, &unverified, entry, now, t)
-	explainKeys(t, &unverified, refused)
+	verified, key, refused := verify(ctx, u, entry, now, t)
+	explainKeys(t, u, refused)
 	if refused != nil {
 		return Allowed{}, refused
 	}
@@ -84,8 +89,9 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t
 		Consumer:   entry.Consumer,
 		Credential: entry.Key,
 		KeyID:      entry.KeyID,
-		Scopes:     effectiveScopes(allowed.identity.Scopes, entry.Consumer.Scopes, entry.Scopes),
+		Scopes:     effectiveScopes(&verified, allowed.identity.Scopes, entry.Consumer.Scopes, entry.Scopes),
 	}
+	p.cache.remember(t, &verified, now)
 	return allowed, nil
 }
 
@@ -138,36 +144,57 @@ func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now 
 		return verifyRemote(ctx, u, entry, t)
 	}
 	kid, named := u.KID()
-	known := false
-	trials := make([]*jose.Key, 0, 4)
+	var candidates trials
 	for _, key := range entry.Keys {
 		if named && (kid == "" || key.KID() != kid) || !key.VerifiesAt(now) {
 			explainSkipped(t, u, key, now)
 			continue
 		}
-		known = true
-		if key.Permits(u.Algorithm()) {
-			trials = append(trials, key.Key)
-		} else {
+		if !candidates.add(key.Key, u.Algorithm()) {
 			explainSkipped(t, u, key, now)
 		}
 	}
 	if named && entry.Revocation.KeyIDs.Has(kid) {
 		return token.Verified{}, nil, refuse(refusal.TokenRevoked)
 	}
-	return try(u, trials, known, t)
+	return candidates.try(u, t)
 }
 
-// try returns the claims, and the key, where one of the keys verifies the signature. known says whether there was any key
-// before those that do not permit the token's algorithm were left out.
-func try(u *token.Unverified, trials []*jose.Key, known bool, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
+// trials are the keys that a token is tried with.
+type trials struct {
+	// any says whether there was any key before those that do not permit the token's algorithm were left out.
+	any   bool
+	count int
+	keys  [maxTrials]*jose.Key // the first of count
+}
+
+// add takes a key that may verify the token, and reports whether it permits the token's algorithm.
+func (c *trials) add(key *jose.Key, algorithm jose.Algorithm) bool {
+	c.any = true
+	if !key.Permits(algorithm) {
+		return false
+	}
+	if c.count < maxTrials {
+		c.keys[c.count] = key
+	}
+	c.count++
+	return true
+}
+
+// try returns the claims, and the key, where one of the keys verifies the signature, or is known to have done so.
+func (c *trials) try(u *token.Unverified, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
 	switch {
-	case !known || len(trials) > maxTrials:
+	case !c.any || c.count > maxTrials:
 		return token.Verified{}, nil, refuse(refusal.KeyUnknown)
-	case len(trials) == 0:
+	case c.count == 0:
 		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	}
-	for _, key := range trials {
+	for _, key := range c.keys[:c.count] {
+		if verified, ok := u.Known(key); ok {
+			return verified, key, nil
+		}
+	}
+	for _, key := range c.keys[:c.count] {
 		verified, err := u.Verify(key)
 		explainTrial(t, key, err)
 		if err == nil {

@@ -169,7 +169,7 @@ func TestNewBodySources(t *testing.T) {
 	} {
 		cfg := basePolicy()
 		cfg.TokenSources, cfg.MaxBodyBytes = []routing.TokenSource{tc.source}, tc.maxBody
-		if p, err := NewPolicy(cfg, keyring.New(), nil); p != nil || err == nil {
+		if p, err := NewPolicy(cfg, Deps{Keyring: keyring.New()}); p != nil || err == nil {
 			t.Errorf("%s: a policy", name)
 		}
 	}

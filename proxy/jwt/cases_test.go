@@ -36,10 +36,17 @@ func runCase(t *testing.T, file *jwtcases.File, c *jwtcases.Case) {
 	if err := file.Enrol(ring, "shop", c); err != nil {
 		t.Fatal(err)
 	}
-	policy, err := NewPolicy(cfg, ring, nil)
+	policy, err := NewPolicy(cfg, Deps{Keyring: ring, Cache: NewCache(CacheOptions{Bytes: 1})})
 	if err != nil {
 		t.Fatal(err)
 	}
+	for range 3 { // when the token was seen before, too
+		judgeCase(t, policy, c)
+	}
+}
+
+func judgeCase(t *testing.T, policy *Policy, c *jwtcases.Case) {
+	t.Helper()
 	allowed, refused := policy.Authenticate(t.Context(), &testHead{query: c.Query(), fields: c.Headers()}, time.Unix(c.Now, 0))
 	if allowed.Granted() == (refused != nil) {
 		t.Fatalf("granted %t with refusal %v", allowed.Granted(), refused)

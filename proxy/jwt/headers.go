@@ -131,7 +131,7 @@ func asciiJSON(v strictjson.Value) (string, bool) {
 		return "", false
 	}
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, v.Raw()); err != nil {
+	if err := json.Compact(&compact, []byte(v.Raw())); err != nil {
 		return "", false
 	}
 	var b strings.Builder

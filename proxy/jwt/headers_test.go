@@ -113,7 +113,7 @@ func TestNewClaimHeadersRefusesWhatHasNoMeaning(t *testing.T) {
 	} {
 		cfg := basePolicy()
 		cfg.ClaimHeaders = []routing.ClaimHeader{header}
-		if p, err := NewPolicy(cfg, keyring.New(), nil); p != nil || err == nil {
+		if p, err := NewPolicy(cfg, Deps{Keyring: keyring.New()}); p != nil || err == nil {
 			t.Errorf("%s: a policy", name)
 		}
 	}
@@ -143,7 +143,7 @@ func FuzzClaimHeaders(f *testing.F) {
 			}
 			if encoding == routing.ClaimJSON {
 				var got, want any
-				if json.Unmarshal([]byte(value), &got) != nil || json.Unmarshal(claim.Raw(), &want) != nil || !cmp.Equal(want, got) {
+				if json.Unmarshal([]byte(value), &got) != nil || json.Unmarshal([]byte(claim.Raw()), &want) != nil || !cmp.Equal(want, got) {
 					t.Fatalf("%q for %q", value, text)
 				}
 				continue

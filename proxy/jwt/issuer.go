@@ -131,7 +131,7 @@ func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unv
 		refused = refuse(refusal.ConsumerSuspended)
 	case consumer != nil:
 		allowed.identity.Consumer = consumer
-		allowed.identity.Scopes = effectiveScopes(allowed.identity.Scopes, consumer.Scopes, nil)
+		allowed.identity.Scopes = effectiveScopes(&verified, allowed.identity.Scopes, consumer.Scopes, nil)
 	case known || i.consumer == routing.ConsumerRequired:
 		refused = refuse(refusal.ConsumerUnknown)
 	}
@@ -139,6 +139,7 @@ func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unv
 	if refused != nil {
 		return Allowed{}, refused
 	}
+	p.cache.remember(t, &verified, now)
 	return allowed, nil
 }
 
@@ -174,15 +175,10 @@ func verifyRemote(ctx context.Context, u *token.Unverified, entry *keyring.Entry
 		return token.Verified{}, nil, refuse(refusal.KeysUnavailable)
 	case revoked.Has(key.Thumbprint()):
 		return token.Verified{}, nil, refuse(refusal.TokenRevoked)
-	case !key.Permits(u.Algorithm()):
-		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	}
-	verified, err := u.Verify(key)
-	explainTrial(t, key, err)
-	if err != nil {
-		return token.Verified{}, nil, refuse(refusal.SignatureInvalid)
-	}
-	return verified, key, nil
+	var candidate trials
+	candidate.add(key, u.Algorithm())
+	return candidate.try(u, t)
 }
 
 // verifyUnnamed tries the keys of a remote set with a token that names none.
@@ -192,16 +188,11 @@ func verifyUnnamed(ctx context.Context, u *token.Unverified, entry *keyring.Entr
 		return token.Verified{}, nil, refuse(refusal.KeysUnavailable)
 	}
 	revoked := entry.Revocation.KeyIDs
-	known := false
-	trials := make([]*jose.Key, 0, 4)
+	var candidates trials
 	for _, key := range keys {
-		if revoked.Has(key.KID()) || revoked.Has(key.Thumbprint()) {
-			continue
-		}
-		known = true
-		if key.Permits(u.Algorithm()) {
-			trials = append(trials, key)
+		if !revoked.Has(key.KID()) && !revoked.Has(key.Thumbprint()) {
+			candidates.add(key, u.Algorithm())
 		}
 	}
-	return try(u, trials, known, t)
+	return candidates.try(u, t)
 }

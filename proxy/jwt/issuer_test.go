@@ -115,7 +115,7 @@ func (w *issuedWorld) policy(t *testing.T, change func(*routing.JWT)) *Policy {
 	if change != nil {
 		change(&cfg)
 	}
-	p, err := NewPolicy(cfg, w.ring, w.sets)
+	p, err := NewPolicy(cfg, Deps{Keyring: w.ring, KeySets: w.sets, Cache: w.cache})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -438,18 +438,18 @@ func TestIssuersThatCannotProtect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := basePolicy()
 			cfg.Issuers = []routing.Issuer{good}
-			if _, err := NewPolicy(cfg, w.ring, w.sets); err != nil {
+			if _, err := NewPolicy(cfg, Deps{Keyring: w.ring, KeySets: w.sets, Cache: w.cache}); err != nil {
 				t.Fatalf("before it was spoiled: %v", err)
 			}
 			spoil(&cfg)
-			if p, err := NewPolicy(cfg, w.ring, w.sets); p != nil || err == nil {
+			if p, err := NewPolicy(cfg, Deps{Keyring: w.ring, KeySets: w.sets, Cache: w.cache}); p != nil || err == nil {
 				t.Error("a policy was built")
 			}
 		})
 	}
 	cfg := basePolicy()
 	cfg.Issuers = []routing.Issuer{good}
-	if p, err := NewPolicy(cfg, w.ring, nil); p != nil || err == nil {
+	if p, err := NewPolicy(cfg, Deps{Keyring: w.ring, Cache: w.cache}); p != nil || err == nil {
 		t.Error("a policy was built without anyone who fetches keys")
 	}
 }

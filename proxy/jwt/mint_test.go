@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/keyring"
@@ -39,11 +41,13 @@ var rsaKeys = sync.OnceValues(func() ([2]*rsa.PrivateKey, error) {
 // world has two consumers: acme signs with RS256 (keys "new" and "old") and is the credential "acme-orders"; bob signs with HS256.
 type world struct {
 	ring         *keyring.Keyring
+	cache        *Cache
 	newKey, old  *rsa.PrivateKey
 	bobSecret    []byte
 	newPEM       []byte
 	acme, bob    keyring.Entry
 	ed           ed25519.PrivateKey
+	renamed, pss *jose.Key // old under the name "new", new for PS256 alone
 	acmeConsumer keyring.Consumer
 }
 
@@ -53,7 +57,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{ring: keyring.New(), newKey: keys[0], old: keys[1], bobSecret: make([]byte, 32)}
+	w := &world{ring: keyring.New(), cache: NewCache(CacheOptions{Bytes: 1 << 20}), newKey: keys[0], old: keys[1], bobSecret: make([]byte, 32)}
 	for i := range w.bobSecret {
 		w.bobSecret[i] = byte(i*13 + 1)
 	}
@@ -61,6 +65,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.newPEM = spki(t, w.newKey.Public())
+	w.renamed, w.pss = parseKey(t, spki(t, w.old.Public()), "new", jose.RS256), parseKey(t, w.newPEM, "new", jose.PS256)
 	w.acmeConsumer = keyring.Consumer{
 		Key: routing.ObjectKey{Namespace: "shop", Name: "acme"}, UID: "uid-acme", Username: "acme", CustomID: "crm-4711",
 		Groups: []string{"partners"}, State: keyring.StateActive,
@@ -99,7 +104,7 @@ func (w *world) policy(t testing.TB, change func(*routing.JWT)) *Policy {
 	if change != nil {
 		change(&cfg)
 	}
-	p, err := NewPolicy(cfg, w.ring, nil)
+	p, err := NewPolicy(cfg, Deps{Keyring: w.ring, Cache: w.cache})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,10 +181,18 @@ func b64(data []byte) string { return base64.RawURLEncoding.EncodeToString(data)
 // accepted stands for no refusal in tables.
 const accepted = refusal.Reason(255)
 
-// judge authenticates and returns the reason, or accepted. What is explained must agree with it.
+// judge authenticates and returns the reason, or accepted. What is decided once the token was seen, and what is explained,
+// must agree with it.
 func judge(t testing.TB, p *Policy, h *testHead) (refusal.Reason, Allowed) {
 	t.Helper()
 	allowed, refused := p.Authenticate(t.Context(), h, now())
+	for range 2 {
+		again, refusedAgain := p.Authenticate(t.Context(), h, now())
+		if diff := cmp.Diff(refused, refusedAgain) + cmp.Diff(allowed.identity, again.identity, cmpopts.EquateEmpty()) +
+			cmp.Diff(allowed.fields, again.fields, cmp.AllowUnexported(claimField{}), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("decided otherwise once the token was seen (-first +again):\n%s", diff)
+		}
+	}
 	switch {
 	case allowed.Granted() != (refused == nil):
 		t.Fatalf("granted %t with refusal %v", allowed.Granted(), refused)

@@ -58,7 +58,7 @@ func TestCredentialsOfOtherNamespaces(t *testing.T) {
 	}
 	cfg := basePolicy()
 	cfg.FromNamespaces = []string{""}
-	if p, err := NewPolicy(cfg, w.ring, nil); p != nil || err == nil {
+	if p, err := NewPolicy(cfg, Deps{Keyring: w.ring, Cache: w.cache}); p != nil || err == nil {
 		t.Error("a policy was built with a namespace without a name")
 	}
 }

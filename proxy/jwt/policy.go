@@ -37,13 +37,23 @@ type Policy struct {
 	requiredScopes []string
 	scopeMatch     routing.ScopeMatch
 	forwarding     routing.TokenForwarding
+	cache          *Cache
+}
+
+// Deps are what policies share.
+type Deps struct {
+	// Keyring holds the credentials. Required.
+	Keyring *keyring.Keyring
+	// KeySets must know the remote key sets of the policy already. It may be nil where there are none.
+	KeySets *jwks.Registry
+	// Cache spares signatures that were verified before. Nil: all are verified at each request.
+	Cache *Cache
 }
 
 // NewPolicy compiles a JWT policy. An error means that the policy can't protect anything, so that its Pipeline must not
 // be served; it names the setting at fault.
-//
-// sets must know the remote key sets of the policy already; it may be nil where there are none.
-func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Policy, error) {
+func NewPolicy(cfg routing.JWT, deps Deps) (*Policy, error) {
+	ring := deps.Keyring
 	if ring == nil {
 		return nil, errors.New("jwt policy: no keyring")
 	}
@@ -66,7 +76,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Po
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
-	issuers, err := newIssuers(cfg.Issuers, sets)
+	issuers, err := newIssuers(cfg.Issuers, deps.KeySets)
 	if err != nil {
 		return nil, fmt.Errorf("jwt policy: %w", err)
 	}
@@ -88,6 +98,7 @@ func NewPolicy(cfg routing.JWT, ring *keyring.Keyring, sets *jwks.Registry) (*Po
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,
+		cache:          deps.Cache,
 	}
 	for _, namespace := range cfg.FromNamespaces {
 		p.credentials = append(p.credentials, ring.Namespace(namespace))

@@ -53,13 +53,13 @@ func TestNewPolicyRefusesWhatHasNoMeaning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := basePolicy()
 			tc.change(&cfg)
-			p, err := NewPolicy(cfg, keyring.New(), nil)
+			p, err := NewPolicy(cfg, Deps{Keyring: keyring.New()})
 			if p != nil || err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("policy %v, error %v, want one that says %q", p, err, tc.want)
 			}
 		})
 	}
-	if p, err := NewPolicy(basePolicy(), nil, nil); p != nil || err == nil {
+	if p, err := NewPolicy(basePolicy(), Deps{}); p != nil || err == nil {
 		t.Error("a policy without a keyring")
 	}
 }
@@ -68,7 +68,7 @@ func TestPolicyKeepsNoMemoryOfItsConfig(t *testing.T) {
 	w := newWorld(t)
 	cfg := basePolicy()
 	cfg.Selector = []routing.LabelRequirement{{Key: "tier", Operator: routing.LabelIn, Values: []string{"gold"}}}
-	p, err := NewPolicy(cfg, w.ring, nil)
+	p, err := NewPolicy(cfg, Deps{Keyring: w.ring, Cache: w.cache})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -176,7 +176,7 @@ func scalar(value strictjson.Value) (string, bool) {
 		return number, true
 	}
 	if _, ok := value.Bool(); ok {
-		return string(value.Raw()), true
+		return value.Raw(), true
 	}
 	return "", false
 }

@@ -173,7 +173,7 @@ func TestNewRulesRefusesWhatHasNoMeaning(t *testing.T) {
 	} {
 		cfg := basePolicy()
 		cfg.ClaimRules = []routing.ClaimRule{tc.rule}
-		p, err := NewPolicy(cfg, keyring.New(), nil)
+		p, err := NewPolicy(cfg, Deps{Keyring: keyring.New()})
 		if p != nil || err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: policy %v, error %v, want one that says %q", name, p, err, tc.want)
 		}

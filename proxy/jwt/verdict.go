@@ -86,27 +86,3 @@ func all(needed, has []string) bool {
 	}
 	return true
 }
-
-// effectiveScopes are the token's scopes, limited to those of the consumer and of the credential where these set any.
-// A token that says nothing of scopes has all that consumer and credential give it.
-func effectiveScopes(token, consumer, credential []string) []string {
-	if token != nil {
-		return slices.DeleteFunc(token, func(scope string) bool {
-			return (consumer != nil && !slices.Contains(consumer, scope)) ||
-				(credential != nil && !slices.Contains(credential, scope))
-		})
-	}
-	switch {
-	case credential == nil:
-		return consumer
-	case consumer == nil:
-		return credential
-	}
-	union := slices.Clone(consumer)
-	for _, scope := range credential {
-		if !slices.Contains(union, scope) {
-			union = append(union, scope)
-		}
-	}
-	return union
-}

@@ -169,7 +169,7 @@ func policyFor(t *testing.T, m minted) *jwt.Policy {
 		Audiences:     []string{"orders-api"},
 		TokenSources:  []routing.TokenSource{{Type: routing.SourceAuthorization, Name: "Bearer"}},
 		MaxTokenBytes: 8192,
-	}, ring, nil)
+	}, jwt.Deps{Keyring: ring})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,25 +16,30 @@ var ErrInvalid = errors.New("invalid base64url")
 // Decode returns the octets that s spells. Unlike encoding/base64 it takes no line breaks, which that package skips even
 // in its strict mode, and no bits behind the last octet, so that a text cannot be altered without altering its meaning.
 func Decode(s string) ([]byte, error) {
+	return Append(make([]byte, 0, base64.RawURLEncoding.DecodedLen(len(s))), s)
+}
+
+// Append appends the octets that s spells, as Decode returns them, to dst. With an error it returns dst as it was.
+func Append(dst []byte, s string) ([]byte, error) {
 	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 {
-		return nil, ErrInvalid
+		return dst, ErrInvalid
 	}
-	octets, err := base64.RawURLEncoding.DecodeString(s)
+	octets, err := base64.RawURLEncoding.AppendDecode(dst, []byte(s))
 	if err != nil {
-		return nil, ErrInvalid
+		return dst, ErrInvalid
 	}
-	if len(octets) == 0 {
+	if len(octets) == len(dst) {
 		return octets, nil
 	}
 	last := octets[len(octets)-1]
 	switch len(s) % 4 {
 	case 2:
 		if s[len(s)-1] != alphabet[last&0x03<<4] {
-			return nil, ErrInvalid
+			return dst, ErrInvalid
 		}
 	case 3:
 		if s[len(s)-1] != alphabet[last&0x0f<<2] {
-			return nil, ErrInvalid
+			return dst, ErrInvalid
 		}
 	}
 	return octets, nil

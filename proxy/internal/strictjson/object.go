@@ -37,9 +37,12 @@ type member struct {
 // manyMembers is from when on an index finds equal names, so that an object of many members costs no quadratic time.
 const manyMembers = 16
 
-// Parse reads text as one object.
-func Parse(text []byte) (Object, error) {
-	if !utf8.Valid(text) {
+// Parse reads text as one object. The Object keeps nothing of text.
+func Parse(text []byte) (Object, error) { return ParseString(string(text)) }
+
+// ParseString reads text as one object, whose values are parts of text.
+func ParseString(text string) (Object, error) {
+	if !utf8.ValidString(text) {
 		return Object{}, ErrInvalid
 	}
 	s := scanner{text: text}
@@ -93,15 +96,22 @@ func (o Object) distinct() bool {
 	return true
 }
 
+// Size is how much memory the Object holds beside the text that it was read from, in bytes, where no name is written
+// with escapes.
+func (o Object) Size() int {
+	const memberBytes = 32 // two strings
+	return cap(o.members) * memberBytes
+}
+
 // Value is a JSON value that was read whole.
 type Value struct {
-	raw []byte
+	raw string
 }
 
 // Raw is the value's text.
-func (v Value) Raw() []byte { return v.raw }
+func (v Value) Raw() string { return v.raw }
 
-// Text returns the value, where it is a string.
+// Text returns the value, where it is a string. One that is written without escapes costs no allocation.
 func (v Value) Text() (string, bool) {
 	if len(v.raw) < 2 || v.raw[0] != '"' {
 		return "", false
@@ -114,7 +124,7 @@ func (v Value) Number() (string, bool) {
 	if len(v.raw) == 0 || (v.raw[0] != '-' && (v.raw[0] < '0' || v.raw[0] > '9')) {
 		return "", false
 	}
-	return string(v.raw), true
+	return v.raw, true
 }
 
 // Texts returns the elements of the value, where it is an array of strings alone. An empty array has no elements.
@@ -180,16 +190,13 @@ func (v Value) Elements() ([]Value, bool) {
 }
 
 // unquote returns the text of a string that the scanner took.
-func unquote(raw []byte) (string, bool) {
-	inner := raw[1 : len(raw)-1]
-	for _, c := range inner {
-		if c == '\\' {
-			var text string
-			if err := json.Unmarshal(raw, &text); err != nil {
-				return "", false
-			}
-			return text, true
-		}
+func unquote(raw string) (string, bool) {
+	if strings.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], true
 	}
-	return string(inner), true
+	var text string
+	if err := json.Unmarshal([]byte(raw), &text); err != nil {
+		return "", false
+	}
+	return text, true
 }

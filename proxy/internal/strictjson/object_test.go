@@ -142,7 +142,7 @@ func TestValues(t *testing.T) {
 	elements, ok := get("l").Elements()
 	var raw []string
 	for _, e := range elements {
-		raw = append(raw, string(e.Raw()))
+		raw = append(raw, e.Raw())
 	}
 	if diff := cmp.Diff([]string{`1`, `[2]`, `{"a":","}`}, raw); !ok || diff != "" {
 		t.Errorf("l (-want +got):\n%s", diff)
@@ -219,7 +219,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for name, raw := range members {
 			v, ok := o.Get(name)
-			if !ok || string(v.Raw()) != string(raw) {
+			if !ok || v.Raw() != string(raw) {
 				t.Fatalf("%q: member %q is %q, not %q", text, name, v.Raw(), raw)
 			}
 			var want string

@@ -8,7 +8,7 @@ import (
 // scanner takes JSON apart by the grammar of RFC 8259. Its methods say whether the text follows the grammar from pos on
 // and leave pos behind what they took.
 type scanner struct {
-	text  []byte
+	text  string
 	pos   int
 	depth int
 }
@@ -61,7 +61,7 @@ func (s *scanner) value() bool {
 }
 
 func (s *scanner) word(w string) bool {
-	if string(s.text[s.pos:min(len(s.text), s.pos+len(w))]) != w {
+	if !strings.HasPrefix(s.text[s.pos:], w) {
 		return false
 	}
 	s.pos += len(w)
@@ -99,7 +99,7 @@ func (s *scanner) object(o *Object) bool {
 			if !ok {
 				return false
 			}
-			o.members = append(o.members, member{name: name, value: Value{raw: s.text[from:s.pos:s.pos]}})
+			o.members = append(o.members, member{name: name, value: Value{raw: s.text[from:s.pos]}})
 		}
 		s.space()
 		switch s.next() {
@@ -147,24 +147,24 @@ func (s *scanner) open() bool {
 }
 
 // str takes a string and returns it with its quotation marks. The text is valid UTF-8 already.
-func (s *scanner) str() ([]byte, bool) {
+func (s *scanner) str() (string, bool) {
 	from := s.pos
 	if s.next() != '"' {
-		return nil, false
+		return "", false
 	}
 	for s.pos < len(s.text) {
 		switch c := s.next(); {
 		case c == '"':
-			return s.text[from:s.pos:s.pos], true
+			return s.text[from:s.pos], true
 		case c == '\\':
 			if !s.escape() {
-				return nil, false
+				return "", false
 			}
 		case c < ' ':
-			return nil, false
+			return "", false
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // escape takes what follows a backslash.

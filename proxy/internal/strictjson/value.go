@@ -6,11 +6,11 @@ import (
 )
 
 // IsNull says whether the value is null.
-func (v Value) IsNull() bool { return string(v.raw) == "null" }
+func (v Value) IsNull() bool { return v.raw == "null" }
 
 // Bool returns the value, where it is true or false.
 func (v Value) Bool() (value, ok bool) {
-	switch string(v.raw) {
+	switch v.raw {
 	case "true":
 		return true, true
 	case "false":

@@ -25,18 +25,18 @@ type Claims struct {
 	Bound bool
 }
 
-// Claims reads the registered claims. It returns ErrMalformed where one has another type or range than it must have.
-func (v Verified) Claims() (Claims, error) {
-	r := reader{payload: v.payload}
+// readClaims reads the registered claims. It returns ErrMalformed where one has another type or range than it must have.
+func readClaims(payload strictjson.Object) (Claims, error) {
+	r := reader{payload: payload}
 	c := Claims{
 		Issuer:    r.text("iss"),
 		Audience:  r.audience(),
 		Expires:   r.date("exp"),
 		NotBefore: r.date("nbf"),
 		IssuedAt:  r.date("iat"),
-		ID:        v.id(),
+		ID:        r.id(),
 		Scopes:    r.scopes(),
-		Bound:     v.payload.Has("cnf"),
+		Bound:     payload.Has("cnf"),
 	}
 	r.text("sub")
 	if r.malformed {
@@ -46,8 +46,8 @@ func (v Verified) Claims() (Claims, error) {
 }
 
 // id reads jti, of which nothing depends where no token is revoked by its ID.
-func (v Verified) id() *string {
-	value, _ := v.payload.Get("jti")
+func (r *reader) id() *string {
+	value, _ := r.payload.Get("jti")
 	if s, ok := value.Text(); ok {
 		return &s
 	}

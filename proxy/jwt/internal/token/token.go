@@ -1,7 +1,8 @@
 // Package token takes compact JWS tokens apart and lets their claims out only when a signature was verified.
 //
 // The compiler enforces the order of RFC 7515 section 5.2 and RFC 8725 section 3.3: an Unverified token tells the name of
-// its key, its algorithm and the one claim that names the credential; everything else is reached through Verify.
+// its key, its algorithm, its issuer and the one claim that names the credential; everything else is reached through
+// Verify, or through Known, which remembers that the same key verified the same token before.
 package token
 
 import (
@@ -22,67 +23,114 @@ var (
 	ErrAlgorithm = errors.New("unsupported algorithm")
 )
 
-// Unverified is a token that was taken apart and that nobody vouches for.
-type Unverified struct {
+// parts are a token that was taken apart. They belong to one goroutine until a Cache remembers them, and are immutable
+// from then on.
+type parts struct {
+	compact      string
 	signingInput string
 	signature    []byte
 	algorithm    jose.Algorithm
-	kid          *string
-	typ          *string
-	claim        *string
-	issuer       *string
-	payload      strictjson.Object
+	kid          optional
+	typ          optional
+	issuer       optional
+	// claimName is the claim that was asked for when the token was taken apart, claim its value.
+	claimName string
+	claim     optional
+	payload   strictjson.Object
+	// octets is how long the decoded header and payload are, in bytes.
+	octets int
+
+	// claims and claimsErr are set once a signature was verified, which read says.
+	read      bool
+	claims    Claims
+	claimsErr error
+}
+
+// optional is a text that may be absent.
+type optional struct {
+	text    string
+	present bool
+}
+
+func (o optional) get() (string, bool) { return o.text, o.present }
+
+// Unverified is a token that was taken apart and that nobody vouches for.
+type Unverified struct {
+	parts *parts
+	claim optional
+	// cache is where the token was looked for, known what was found, hash what it was looked for by. The first two may be
+	// nil.
+	cache *Cache
+	known *entry
+	hash  uint64
 }
 
 // Parse takes a compact JWS apart (RFC 7515 section 7.1). claim names the one claim that Claim returns; it may be empty.
-// The text's length must be bounded before; what Parse allocates is proportional to it.
+// The text's length must be bounded before; what Parse allocates is proportional to it. What it returns keeps parts of
+// the text.
 func Parse(compact, claim string) (Unverified, error) {
-	u, payload, err := takeApart(compact)
+	p, payload, err := takeApart(compact)
 	if err != nil {
 		return Unverified{}, err
 	}
-	if u.payload, err = strictjson.Parse(payload); err != nil {
+	if p.payload, err = strictjson.ParseString(payload); err != nil {
 		return Unverified{}, ErrMalformed
 	}
-	if value, ok := u.payload.Get(claim); ok && claim != "" {
-		if name, ok := value.Text(); ok {
-			u.claim = &name
-		}
-	}
-	if value, ok := u.payload.Get("iss"); ok {
-		if name, ok := value.Text(); ok {
-			u.issuer = &name
-		}
-	}
-	return u, nil
+	p.issuer = p.textOf("iss")
+	p.claimName, p.claim = claim, p.textOf(claim)
+	return Unverified{parts: p, claim: p.claim}, nil
 }
 
+// textOf returns the claim of that name, where it is a string. No claim has the empty name.
+func (p *parts) textOf(claim string) optional {
+	if claim == "" {
+		return optional{}
+	}
+	value, ok := p.payload.Get(claim)
+	if !ok {
+		return optional{}
+	}
+	text, ok := value.Text()
+	return optional{text, ok}
+}
+
+// decodeOnStack is up to which length header and payload are decoded without memory of their own, in bytes.
+const decodeOnStack = 2048
+
 // takeApart decodes the three segments and reads the header.
-func takeApart(compact string) (u Unverified, payload []byte, err error) {
+func takeApart(compact string) (p *parts, payload string, err error) {
 	// Counted before anything is allocated, so that a text of dots costs nothing.
 	if strings.Count(compact, ".") != 2 {
-		return Unverified{}, nil, ErrMalformed
+		return nil, "", ErrMalformed
 	}
 	first, last := strings.IndexByte(compact, '.'), strings.LastIndexByte(compact, '.')
-	segments := [...]string{compact[:first], compact[first+1 : last], compact[last+1:]}
-	var octets [len(segments)][]byte
-	for i, segment := range segments {
-		octets[i], err = base64url.Decode(segment)
-		if err != nil || segment == "" {
-			return Unverified{}, nil, ErrMalformed
-		}
+	if first == 0 || first+1 == last || last+1 == len(compact) {
+		return nil, "", ErrMalformed
 	}
-	u = Unverified{signingInput: compact[:last], signature: octets[2]}
-	if err := u.readHeader(octets[0]); err != nil {
-		return Unverified{}, nil, err
+	var stack [decodeOnStack]byte
+	octets, err := base64url.Append(stack[:0], compact[:first])
+	if err != nil {
+		return nil, "", ErrMalformed
 	}
-	return u, octets[1], nil
+	header := len(octets)
+	if octets, err = base64url.Append(octets, compact[first+1:last]); err != nil {
+		return nil, "", ErrMalformed
+	}
+	text := string(octets)
+	p = &parts{compact: compact, signingInput: compact[:last], octets: len(text)}
+	if p.signature, err = base64url.Decode(compact[last+1:]); err != nil {
+		return nil, "", ErrMalformed
+	}
+	if err := p.readHeader(text[:header]); err != nil {
+		return nil, "", err
+	}
+	return p, text[header:], nil
 }
 
 // readHeader reads the header. Parameters that would bring or name keys (jku, jwk, x5u, x5c) and all that are not known
 // are ignored (RFC 7515 section 4); what would change the meaning of the token is refused.
-func (u *Unverified) readHeader(text []byte) error {
-	header, err := strictjson.Parse(text)
+func (p *parts) readHeader(text string) error {
+	header, err := strictjson.ParseString(text)
 	if err != nil {
 		return ErrMalformed
 	}
@@ -98,82 +146,124 @@ func (u *Unverified) readHeader(text []byte) error {
 			return ErrMalformed
 		}
 	}
-	if value, ok := header.Get("kid"); ok {
-		kid, ok := value.Text()
-		if !ok {
-			return ErrMalformed
-		}
-		u.kid = &kid
+	if p.kid, err = parameter(header, "kid"); err != nil {
+		return err
 	}
-	if value, ok := header.Get("typ"); ok {
-		typ, ok := value.Text()
-		if !ok {
-			return ErrMalformed
-		}
-		u.typ = &typ
+	if p.typ, err = parameter(header, "typ"); err != nil {
+		return err
 	}
-	value, _ := header.Get("alg")
-	name, ok := value.Text()
-	if !ok {
+	name, err := parameter(header, "alg")
+	if err != nil || !name.present {
 		return ErrMalformed
 	}
-	if u.algorithm, ok = jose.ParseAlgorithm(name); !ok {
+	algorithm, ok := jose.ParseAlgorithm(name.text)
+	if !ok {
 		return ErrAlgorithm
 	}
+	p.algorithm = algorithm
 	return nil
 }
 
+// parameter returns a header parameter, which must be a string where it is present.
+func parameter(header strictjson.Object, name string) (optional, error) {
+	value, ok := header.Get(name)
+	if !ok {
+		return optional{}, nil
+	}
+	text, ok := value.Text()
+	if !ok {
+		return optional{}, ErrMalformed
+	}
+	return optional{text, true}, nil
+}
+
 // Algorithm is what the token says it was signed with: to be compared, never to be followed.
-func (u *Unverified) Algorithm() jose.Algorithm { return u.algorithm }
+func (u *Unverified) Algorithm() jose.Algorithm { return u.parts.algorithm }
 
 // KID is the name of the key that the token says it was signed with, if it says so.
-func (u *Unverified) KID() (string, bool) { return text(u.kid) }
+func (u *Unverified) KID() (string, bool) { return u.parts.kid.get() }
 
 // Claim is the value of the claim that names the credential, where it is a string.
-func (u *Unverified) Claim() (string, bool) { return text(u.claim) }
+func (u *Unverified) Claim() (string, bool) { return u.claim.get() }
 
 // Issuer is who the token says it is from, where that is a string. It chooses the keys that judge the token, and nothing
 // else.
-func (u *Unverified) Issuer() (string, bool) { return text(u.issuer) }
-
-func text(p *string) (string, bool) {
-	if p == nil {
-		return "", false
-	}
-	return *p, true
-}
-
-// Verified is the payload of a token whose signature was verified. The zero value has no claims.
-type Verified struct {
-	typ     *string
-	payload strictjson.Object
-}
-
-// Type is the header's typ (RFC 7515 section 4.1.9), where there is one.
-func (v *Verified) Type() (string, bool) { return text(v.typ) }
-
-// Payload is the token's claims.
-func (v *Verified) Payload() strictjson.Object { return v.payload }
-
-// Has says whether the token has a claim with exactly that name whose value is not null.
-func (v *Verified) Has(claim string) bool {
-	value, ok := v.payload.Get(claim)
-	return ok && string(value.Raw()) != "null"
-}
+func (u *Unverified) Issuer() (string, bool) { return u.parts.issuer.get() }
 
 // Verify checks the signature with a key. Its errors are those of jose.Key.Verify.
 func (u *Unverified) Verify(key *jose.Key) (Verified, error) {
-	if err := key.Verify(u.algorithm, u.signingInput, u.signature); err != nil {
+	p := u.parts
+	if err := key.Verify(p.algorithm, p.signingInput, p.signature); err != nil {
 		return Verified{}, err
 	}
-	return Verified{typ: u.typ, payload: u.payload}, nil
+	if !p.read { // then nobody else knows the parts yet
+		p.read = true
+		p.claims, p.claimsErr = readClaims(p.payload)
+	}
+	return Verified{parts: p, key: key.Identity(), hash: u.hash}, nil
+}
+
+// Known is Verify without its cost, where the cache knows that the key verified this very token. Otherwise it reports
+// false, and says nothing about the signature.
+func (u *Unverified) Known(key *jose.Key) (Verified, bool) {
+	if u.known == nil || u.known.key != key.Identity() || !key.Permits(u.parts.algorithm) {
+		return Verified{}, false
+	}
+	u.cache.hits.add()
+	return Verified{parts: u.parts, key: u.known.key, hash: u.hash, known: u.known}, true
+}
+
+// Verified is a token whose signature was verified. The zero value has no claims.
+type Verified struct {
+	parts *parts
+	key   jose.Identity // that verified it
+	hash  uint64
+	known *entry // nil where the cache did not know it
+}
+
+// Type is the header's typ (RFC 7515 section 4.1.9), where there is one.
+func (v *Verified) Type() (string, bool) {
+	if v.parts == nil {
+		return "", false
+	}
+	return v.parts.typ.get()
+}
+
+// Payload is the token's claims.
+func (v *Verified) Payload() strictjson.Object {
+	if v.parts == nil {
+		return strictjson.Object{}
+	}
+	return v.parts.payload
+}
+
+// Claims are the registered claims, whose slices must not be changed. It returns ErrMalformed where one has another type
+// or range than it must have.
+func (v *Verified) Claims() (Claims, error) {
+	if v.parts == nil {
+		return Claims{}, nil
+	}
+	return v.parts.claims, v.parts.claimsErr
+}
+
+// Has says whether the token has a claim with exactly that name whose value is not null.
+func (v *Verified) Has(claim string) bool {
+	value, ok := v.Payload().Get(claim)
+	return ok && !value.IsNull()
 }
 
 // Text is the value of a claim at the top level, where it is a string.
-func (v Verified) Text(claim string) (string, bool) {
-	value, ok := v.payload.Get(claim)
+func (v *Verified) Text(claim string) (string, bool) {
+	value, ok := v.Payload().Get(claim)
 	if !ok {
 		return "", false
 	}
 	return value.Text()
+}
+
+// size is what the parts hold in memory, in bytes, with the texts that had escapes.
+func (p *parts) size() int {
+	const structs, text = 512, 16 // of parts with its entry, and of a string's header
+	texts := len(p.claims.Audience) + len(p.claims.Scopes) + 2
+	return structs + len(p.compact) + 2*p.octets + cap(p.signature) + p.payload.Size() + texts*text
 }

@@ -20,7 +20,7 @@ func secret(salt byte) []byte {
 	return s
 }
 
-func keyOf(t *testing.T, salt byte) *jose.Key {
+func keyOf(t testing.TB, salt byte) *jose.Key {
 	t.Helper()
 	keys, problems, _ := jose.Parse(secret(salt), jose.Options{Format: jose.FormatOctets, Algorithms: []jose.Algorithm{jose.HS256}})
 	if len(keys) != 1 {
@@ -29,7 +29,7 @@ func keyOf(t *testing.T, salt byte) *jose.Key {
 	return keys[0]
 }
 
-func compact(t *testing.T, header, payload string) string {
+func compact(t testing.TB, header, payload string) string {
 	t.Helper()
 	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(payload))
 	signature, err := jwt.SigningMethodHS256.Sign(input, secret(0))
