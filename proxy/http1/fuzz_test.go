@@ -164,8 +164,9 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-func FuzzResponse(f *testing.F) {
-	for i, seed := range []string{
+// seedResponses are responses of all sorts, whole and broken.
+func seedResponses() []string {
+	return []string{
 		string(usualResponse()),
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n0\r\n\r\n",
 		"HTTP/1.0 404 Not Found\r\nConnection: keep-alive, x\r\nContent-Length: 007\r\n\r\nabcdefg",
@@ -176,7 +177,11 @@ func FuzzResponse(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
 		"HTTP/2.0 200\r\n\r\n",
-	} {
+	}
+}
+
+func FuzzResponse(f *testing.F) {
+	for i, seed := range seedResponses() {
 		f.Add([]byte(seed), uint64(i), http.MethodGet)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, seed uint64, method string) {

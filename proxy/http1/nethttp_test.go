@@ -85,17 +85,22 @@ func theirs(b []byte) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	trailers := http.Header{}
-	for name, values := range r.Trailer {
-		if values != nil { // else it was only announced
-			trailers[name] = values
-		}
-	}
 	return message{
 		Method: r.Method, Target: r.RequestURI, Minor: r.ProtoMinor, Host: r.Host, Length: r.ContentLength,
 		Chunked: slices.Equal(r.TransferEncoding, []string{"chunked"}), Close: r.Close, Fields: r.Header,
-		Body: string(body), Trailers: trailers, Rest: string(rest),
+		Body: string(body), Trailers: trailersOf(r.Trailer), Rest: string(rest),
 	}, nil
+}
+
+// trailersOf are the trailers of those that are announced or came.
+func trailersOf(h http.Header) http.Header {
+	came := http.Header{}
+	for name, values := range h {
+		if values != nil {
+			came[name] = values
+		}
+	}
+	return came
 }
 
 // stricter are the reasons for which we refuse what net/http's parser takes, and why it matters. Some of them net/http
@@ -146,6 +151,12 @@ func judgedElsewhere(m message) string {
 	if _, err := url.ParseRequestURI(target); err != nil {
 		return "the forms of a target and its escapes are judged where it is taken apart"
 	}
+	return forbiddenTrailer(m)
+}
+
+// forbiddenTrailer says why it is no matter of this parser that Trailer announces a field that can't be a trailer, or
+// nothing where it does not.
+func forbiddenTrailer(m message) string {
 	for _, list := range m.Fields["Trailer"] {
 		for name := range options(list) {
 			switch textproto.CanonicalMIMEHeaderKey(name) {
@@ -171,10 +182,15 @@ func alike(ours, theirs message) (message, message) {
 	if ours.Chunked {
 		delete(ours.Fields, "Trailer")
 	}
-	if pragma := ours.Fields["Pragma"]; len(pragma) > 0 && pragma[0] == "no-cache" && ours.Fields["Cache-Control"] == nil {
-		ours.Fields["Cache-Control"] = []string{"no-cache"} // net/http adds it
-	}
+	addCacheControl(ours.Fields)
 	return ours, theirs
+}
+
+// addCacheControl adds the Cache-Control that net/http adds.
+func addCacheControl(h http.Header) {
+	if pragma := h["Pragma"]; len(pragma) > 0 && pragma[0] == "no-cache" && h["Cache-Control"] == nil {
+		h["Cache-Control"] = []string{"no-cache"}
+	}
 }
 
 // againstNetHTTP compares what both parsers make of the bytes.
