@@ -230,6 +230,23 @@ func TestExpireIsNotEarly(t *testing.T) {
 	}
 }
 
+// TestExpireMany: no connection is overlooked, however many there are.
+func TestExpireMany(t *testing.T) {
+	sweeper := newSweeper(t)
+	var wait sync.WaitGroup
+	for range 1100 {
+		c, _ := pair(t, nil)
+		sweeper.Add(c)
+		c.ExpireRead(time.Millisecond)
+		wait.Go(func() {
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("read: %v", err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
 // TestDeadlines: those of net.Conn work beside the Sweeper's.
 func TestDeadlines(t *testing.T) {
 	c, far := pair(t, nil)

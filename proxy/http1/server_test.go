@@ -1,9 +1,11 @@
 package http1_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -255,20 +257,26 @@ func TestAnswerBeforeBody(t *testing.T) {
 
 func TestHandlerFailures(t *testing.T) {
 	for name, tt := range map[string]struct {
-		serve func(x *http1.Exchange)
-		want  string
+		serve  func(x *http1.Exchange)
+		want   string
+		logged bool
 	}{
-		"no answer":   {func(*http1.Exchange) {}, ""},
-		"a panic":     {func(*http1.Exchange) { panic("secret") }, ""},
-		"an abort":    {func(*http1.Exchange) { panic(http.ErrAbortHandler) }, ""},
-		"half a body": {func(x *http1.Exchange) { _ = x.Write([]byte("HTTP/1.0 200 OK\r\n\r\nhalf")); x.Abort() }, "HTTP/1.0 200 OK\r\n\r\nhalf"},
+		"no answer":   {func(*http1.Exchange) {}, "", false},
+		"a panic":     {func(*http1.Exchange) { panic("secret") }, "", true},
+		"an abort":    {func(*http1.Exchange) { panic(http.ErrAbortHandler) }, "", false},
+		"half a body": {func(x *http1.Exchange) { _ = x.Write([]byte("HTTP/1.0 200 OK\r\n\r\nhalf")); x.Abort() }, "HTTP/1.0 200 OK\r\n\r\nhalf", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := serve(t, http1.ServerOptions{}, handler{serve: tt.serve})
+			var log bytes.Buffer
+			b := serve(t, http1.ServerOptions{Log: slog.New(slog.NewTextHandler(&log, nil))}, handler{serve: tt.serve})
 			c := b.dial(t)
 			c.send(hello)
 			c.expect(tt.want)
 			c.cut()
+			shutdown(t, b)
+			if text := log.String(); strings.Contains(text, "secret") || strings.Contains(text, "handler panicked") != tt.logged {
+				t.Errorf("logged %s", text)
+			}
 		})
 	}
 }

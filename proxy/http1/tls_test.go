@@ -2,6 +2,7 @@ package http1_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -84,14 +85,27 @@ func TestTLS(t *testing.T) {
 
 // TestTLSEnds: answers before the body, time-outs, cuts and shutdown are with TLS as without.
 func TestTLSEnds(t *testing.T) {
+	cause := make(chan error, 1)
 	b := serve(t, http1.ServerOptions{TLS: tlsConfig(t), ReadHeaderTimeout: 200 * time.Millisecond, IdleTimeout: time.Hour}, handler{serve: func(x *http1.Exchange) {
-		if x.Request.Target == "/abort" {
+		switch x.Request.Target {
+		case "/wait":
+			<-x.Context().Done()
+			cause <- context.Cause(x.Context())
+			return
+		case "/abort":
 			_ = x.Write([]byte("HTTP/1.0 200 OK\r\n\r\nhalf"))
 			x.Abort()
 			return
 		}
 		_ = x.Respond(200, nil, "")
 	}})
+	gone := b.dialTLS(t)
+	gone.send(strings.Replace(hello, "/", "/wait", 1))
+	_ = gone.Close()
+	if err := <-cause; !errors.Is(err, http1.ErrClientGone) {
+		t.Errorf("cause %v", err)
+	}
+
 	early := b.dialTLS(t)
 	early.send(counted + "100000\r\n\r\n")
 	early.expect(ok("", closes))

@@ -45,7 +45,7 @@ func TestUnrulyClients(t *testing.T) {
 			}
 		})
 	}
-	for i := range uint64(connections) { //nolint:gosec // a small number
+	for i := range uint64(connections) {
 		work <- i
 	}
 	close(work)
