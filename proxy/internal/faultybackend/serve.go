@@ -62,7 +62,7 @@ func serve(conn net.Conn, req *http.Request) bool {
 
 func answer(conn net.Conn, tag string) bool {
 	text := response(tag, tag+":"+strings.Repeat("x", number(maxBodyBytes)))
-	switch pick() {
+	switch way := pick(); way {
 	case 0: // the end, instead of an answer
 		return false
 	case 1:
@@ -73,33 +73,43 @@ func answer(conn net.Conn, tag string) bool {
 		return write(conn, text[:number(len(text))]) && reset(conn)
 	case 4: // no HTTP
 		return write(conn, strings.Repeat("\x00\xffgarbage ", 1+number(500)))
-	case 5: // too much, and on with the connection as if nothing were
-		text += "x"
-	case 6:
-		text += response(surplus, surplus)
-	case 7:
-		text += "HTTP/1.1 103 Early Hints\r\n\r\n" + response(surplus, surplus)
-	case 8:
-		text += "\r\n\r\n\x00"
-	case 9: // a body where none may be
-		text = "HTTP/1.1 204 No Content\r\n" + Tag + ": " + tag + "\r\n\r\n" + response(surplus, surplus)
-	case 10: // one byte after the other
+	case 5: // the end, behind the answer
+		return write(conn, text) && false
+	case 6: // one byte after the other
 		for text != "" && len(text)%500 != 0 {
 			if !write(conn, text[:1]) {
 				return false
 			}
 			text = text[1:]
 		}
-	case 11: // hints first
-		text = strings.Repeat("HTTP/1.1 103 Early Hints\r\n"+Tag+": hint\r\n\r\n", number(5)) + text
-	case 12: // two ways to say how long it is
-		text = strings.Replace(text, "\r\n\r\n", "\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 1)
-	case 13: // the end, behind the answer
-		return write(conn, text) && false
-	case 14: // what the next request is to take for its answer
-		text += response(unsolicited, unsolicited)
+		return write(conn, text)
+	default:
+		return write(conn, distort(text, tag, way))
 	}
-	return write(conn, text)
+}
+
+// distort makes the answer one that some read otherwise than others, or more than one.
+func distort(text, tag string, way int) string {
+	switch way {
+	case 7: // too much, and on with the connection as if nothing were
+		return text + "x"
+	case 8:
+		return text + response(surplus, surplus)
+	case 9:
+		return text + "HTTP/1.1 103 Early Hints\r\n\r\n" + response(surplus, surplus)
+	case 10:
+		return text + "\r\n\r\n\x00"
+	case 11: // a body where none may be
+		return "HTTP/1.1 204 No Content\r\n" + Tag + ": " + tag + "\r\n\r\n" + response(surplus, surplus)
+	case 12: // hints first
+		return strings.Repeat("HTTP/1.1 103 Early Hints\r\n"+Tag+": hint\r\n\r\n", number(5)) + text
+	case 13: // two ways to say how long it is
+		return strings.Replace(text, "\r\n\r\n", "\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 1)
+	case 14: // what the next request is to take for its answer
+		return text + response(unsolicited, unsolicited)
+	default:
+		return text
+	}
 }
 
 func pick() int { return number(ways) }
