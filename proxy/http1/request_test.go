@@ -111,6 +111,12 @@ func TestRequestAccepted(t *testing.T) {
 			if diff := cmp.Diff(c.want, requestFacts(r)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
+			for i := range len(c.head) {
+				var beginning Request
+				if _, err := beginning.Parse([]byte(c.head[:i])); !errors.Is(err, ErrIncomplete) {
+					t.Errorf("the first %d bytes: %v", i, err)
+				}
+			}
 			for i := range r.Fields {
 				f := &r.Fields[i]
 				start, end := f.Extent()
@@ -166,6 +172,7 @@ func TestRequestRefused(t *testing.T) {
 		"version with a leading zero":   {"GET / HTTP/01.1\r\n" + host + "\r\n", errVersion},
 		"version with two digits":       {"GET / HTTP/1.10\r\n" + host + "\r\n", errRequestLine},
 		"version without minor":         {"GET / HTTP/1\r\n" + host + "\r\n", errVersion},
+		"version with three digits":     {"GET / HTTP/2.00\r\n" + host + "\r\n", errVersion},
 		"version with a comma":          {"GET / HTTP/1,1\r\n" + host + "\r\n", errVersion},
 		"version of something else":     {"GET / ICAP/1.1\r\n" + host + "\r\n", errVersion},
 		"HTTP/1.2":                      {"GET / HTTP/1.2\r\n" + host + "\r\n", errUnsupported},

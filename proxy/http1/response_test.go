@@ -70,6 +70,12 @@ func TestResponseAccepted(t *testing.T) {
 			if diff := cmp.Diff(c.want, responseFacts(r)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
+			for i := range len(c.head) {
+				var beginning Response
+				if _, err := beginning.Parse([]byte(c.head[:i])); !errors.Is(err, ErrIncomplete) {
+					t.Errorf("the first %d bytes: %v", i, err)
+				}
+			}
 		})
 	}
 }
