@@ -28,7 +28,7 @@ func TestCharacterClasses(t *testing.T) {
 }
 
 // TestScanners compares the functions that look at eight bytes at once with what looks at one: with every byte at every
-// place of texts of every length up to 40, and with random bytes.
+// place of texts of every length up to 26, and with random bytes.
 func TestScanners(t *testing.T) {
 	scanners := map[string]struct {
 		scan  func([]byte) int
@@ -53,19 +53,20 @@ func TestScanners(t *testing.T) {
 					t.Fatalf("%q: end at %d, want %d", b, got, want)
 				}
 			}
-			for length := range 41 {
+			for length := range 27 {
 				text := bytes.Repeat([]byte(s.plain), 6)[:length]
 				check(text)
 				for at := range length {
+					plain := text[at]
 					for c := range 256 {
-						b := bytes.Clone(text)
-						b[at] = byte(c)
-						check(b)
+						text[at] = byte(c)
+						check(text)
 					}
+					text[at] = plain
 				}
 			}
 			random := rand.New(rand.NewPCG(1, 2))
-			for range 200_000 {
+			for range 20_000 {
 				b := bytes.Repeat([]byte(s.plain), 6)[:random.IntN(40)]
 				for range random.IntN(4) {
 					if len(b) > 0 {
