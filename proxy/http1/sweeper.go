@@ -13,6 +13,9 @@ const (
 	pollTicks = 10
 	// sweepBatch is how many connections are looked at with the list locked.
 	sweepBatch = 512
+	// Where there are more than these, each is looked at only in every second and every fifth tick: a look costs a miss of
+	// the processor's cache.
+	manyConns, mostConns = 8 << 10, 16 << 10
 )
 
 // Sweeper ends what takes too long on the connections that were added to it, and notices clients that have gone, with one
@@ -98,8 +101,23 @@ func (s *Sweeper) run(end <-chan struct{}) {
 		case <-end:
 			return
 		}
-		s.sweep(tick)
+		if tick%s.every() == 0 {
+			s.sweep(tick)
+		}
 	}
+}
+
+// every says in which ticks the connections are looked at; pollTicks is a multiple of it.
+func (s *Sweeper) every() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch n := len(s.conns); {
+	case n > mostConns:
+		return 5
+	case n > manyConns:
+		return 2
+	}
+	return 1
 }
 
 // tell sets the clock.
