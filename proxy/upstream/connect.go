@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/http1"
@@ -18,7 +19,8 @@ const defaultBodyTimeout = 5 * time.Minute
 // is ready; Reset makes it ready for another exchange. It must not be copied, nor used by two goroutines at the same time.
 type Attempt struct {
 	// Hint says which part of the idle connections is looked at first. Exchanges that come one after the other, as those
-	// of one client's connection, should have the same hint, and those that come at the same time different ones.
+	// of one client's connection, should have the same hint, and those that come at the same time different ones. 0 is
+	// replaced by a random number at first use, which Reset keeps.
 	Hint int
 
 	tried [maxAttempts + 1]*endpoint // one more for Again
@@ -218,6 +220,9 @@ func (u *Upstream) next(a *Attempt) (*target, *endpoint, error) {
 }
 
 func (a *Attempt) note(e *endpoint) {
+	if a.Hint == 0 {
+		a.Hint = 1 + int(rand.Uint32()>>1) //nolint:gosec // spreading needs no secrecy
+	}
 	a.tried[a.count] = e
 	a.count++
 }

@@ -6,10 +6,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
@@ -30,7 +30,6 @@ import (
 // Errors are of type *Error. The endpoint's address is returned in both cases, where there was one.
 func (u *Upstream) RoundTrip(req *http.Request) (resp *http.Response, address string, err error) {
 	x := &exchange{u: u, req: req, body: newRequestBody(req)}
-	x.attempt.Hint = int(rand.Uint32()) //nolint:gosec // spreading needs no secrecy
 	resp, err = x.run()
 	return resp, x.attempt.Endpoint(), err
 }
@@ -49,7 +48,10 @@ type exchange struct {
 	nc net.Conn
 	// unwatch ends the watch over the request's context, and reports whether it had not ended the exchange.
 	unwatch func() bool
-	sender  *sender // nil where there is no body
+	sender  *sender    // nil where there is no body
+	mu      sync.Mutex // held while the exchange ends, and while someone has it end
+	ended   bool       // the connection is another exchange's to use
+	cut     bool       // someone had it end
 	// heard says that something of a response came, unsent that nothing of the request was taken by the system.
 	heard, unsent bool
 	// stale says that a reused connection has ended before anything came, and that the request may be sent again.
@@ -176,7 +178,7 @@ func (x *exchange) classify(e *endpoint, err error) *Error {
 // exchange sends the request on that connection and reads the head of the response.
 func (x *exchange) exchange(conn *Conn) (*http.Response, error) {
 	x.conn, x.nc, x.sender = conn, conn.NetConn(), nil
-	x.heard, x.unsent = false, false
+	x.heard, x.unsent, x.ended, x.cut = false, false, false, false
 	nc := x.nc
 	x.unwatch = context.AfterFunc(x.req.Context(), func() { _ = nc.Close() })
 	err := x.send()
@@ -232,15 +234,26 @@ const (
 // finish gives the connection back if that is wanted and can be, and ends the exchange.
 func (x *exchange) finish(how disposal) {
 	sent := x.sender.settle(how)
-	if unbroken := x.unwatch(); unbroken && sent && how == keep {
+	x.mu.Lock()
+	x.ended = true
+	cut := x.cut
+	x.mu.Unlock()
+	if unbroken := x.unwatch(); unbroken && !cut && sent && how == keep {
 		x.conn.Release()
 		return
 	}
 	x.conn.Discard()
 }
 
-// abort wakes whoever waits for the backend.
-func (x *exchange) abort() { _ = x.nc.Close() }
+// abort wakes whoever waits for the backend. It has no effect once the exchange has ended.
+func (x *exchange) abort() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.ended {
+		x.cut = true
+		_ = x.nc.Close()
+	}
+}
 
 // errRequest says that the request is not one that can be sent.
 var errRequest = errors.New("the request breaks a rule of HTTP")

@@ -64,8 +64,8 @@ func (x *exchange) send() error {
 	conn.ExpireWrite(0)
 	conns.out.put(buf)
 	x.unsent = n == 0 && err != nil && !isTimeout(err)
-	if isTimeout(err) {
-		return err
+	if isTimeout(err) || x.unsent && x.conn.Reused() {
+		return err // nothing that may come is an answer
 	}
 	conn.ExpireRead(x.conn.ResponseTimeout())
 	return nil
