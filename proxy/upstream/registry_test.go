@@ -2,9 +2,14 @@ package upstream
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -295,6 +300,10 @@ func TestTLS(t *testing.T) {
 	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
 	old.StartTLS()
 	t.Cleanup(old.Close)
+	past := httptest.NewUnstartedServer(http.NotFoundHandler())
+	past.TLS = &tls.Config{Certificates: []tls.Certificate{expired(t, "example.com")}}
+	past.StartTLS()
+	t.Cleanup(past.Close)
 	ca := pemOf(s.Certificate().Raw)
 	cases := map[string]struct {
 		server *httptest.Server
@@ -306,6 +315,7 @@ func TestTLS(t *testing.T) {
 		"verified":            {server: s, name: "example.com", roots: ca},
 		"wrong name":          {server: s, name: "other.test", roots: ca, want: refusal.UpstreamConnect},
 		"unknown CA":          {server: s, name: "example.com", want: refusal.UpstreamConnect},
+		"expired":             {server: past, name: "example.com", roots: pemOf(past.Certificate().Raw), want: refusal.UpstreamConnect},
 		"TLS 1.1 only":        {server: old, name: "example.com", roots: pemOf(old.Certificate().Raw), want: refusal.UpstreamConnect},
 		"CA that is no PEM":   {server: s, name: "example.com", roots: "junk", want: refusal.PipelineNotReady, broken: true},
 		"no name to check by": {server: s, roots: ca, want: refusal.PipelineNotReady, broken: true},
@@ -336,6 +346,29 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// expired is a certificate that was valid until a minute ago.
+func expired(t *testing.T, host string) tls.Certificate {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		DNSNames:              []string{host},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(-time.Minute),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }
 
 // TestUpgradeOverTLS speaks HTTP/1.1 to a backend that would rather speak HTTP/2, since that has no Upgrade.
