@@ -10,7 +10,7 @@
 // A [Server] serves connections, each with one goroutine:
 //
 //	wait ── bytes ──> read and parse the head ──> Handler.ServeHTTP1(Exchange) ──> kept? ──> wait
-//	  no memory          memory from a pool         ReadBody, Write, Respond         │
+//	  holds nothing      memory from a pool         ReadBody, Write, Respond         │
 //	                        │ malformed                                              no
 //	                        └──> Handler.RefuseHTTP1 ────────────────────────────────┴──> linger, close
 //

@@ -37,7 +37,7 @@ func TestHost(t *testing.T) {
 	for host, want := range map[string]bool{
 		"a": true, "app.test": true, "APP.test.": true, "app.test:80": true, "app.test:": true, "app.test:65535": true,
 		"10.0.0.1": true, "10.0.0.1:8080": true, "[::1]": true, "[::1]:8080": true, "[2001:DB8::1.2.3.4]:": true,
-		"a_b": true, "a-b": true, "a%2Fb": true, "!$&'()*+,;=~": true, "xn--bcher-kva.test": true,
+		"a_b": true, "a-b": true, "a%2Fb": true, "a%2f": true, "!$&'()*+,;=~": true, "xn--bcher-kva.test": true,
 
 		"": false, ":": false, ":80": false, "a b": false, "a/b": false, "a?b": false, "a#b": false, "a\\b": false,
 		"a@b": false, "a%2": false, "a%": false, "a%zz": false, "a%2z": false, "b\xc3\xbccher.test": false, "a\"b": false, "<a>": false, "a\tb": false,

@@ -104,7 +104,7 @@ func (r *Request) parseLine(b []byte) (int, error) {
 		return 0, ErrIncomplete
 	}
 	if b[end] != ' ' || end == start {
-		return 0, targetError(b, start, end)
+		return 0, targetError(b[end])
 	}
 	minor, err := version(b[end+1:])
 	if err != nil {
@@ -166,10 +166,10 @@ func methodError(b []byte, i int) error {
 	return errMethod
 }
 
-// targetError says what is wrong with a target that is empty or not followed by a space.
-func targetError(b []byte, start, end int) error {
-	switch c := b[end]; {
-	case c == '\r', c == '\n', c == '\t', c == ' ' && end == start:
+// targetError says what is wrong with a target that is followed by c and not by a space, or is empty.
+func targetError(c byte) error {
+	switch c {
+	case '\r', '\n', '\t', ' ':
 		return errRequestLine
 	}
 	return errTarget

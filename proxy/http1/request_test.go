@@ -160,6 +160,7 @@ func TestRequestRefused(t *testing.T) {
 		"space in the target":           {"GET /a b HTTP/1.1\r\n" + host + "\r\n", errVersion},
 		"space at the end":              {"GET / HTTP/1.1 \r\n" + host + "\r\n", errRequestLine},
 		"fragment":                      {"GET /#a HTTP/1.1\r\n" + host + "\r\n", errTarget},
+		"fragment alone":                {"GET # HTTP/1.1\r\n" + host + "\r\n", errTarget},
 		"control in the target":         {"GET /\x01 HTTP/1.1\r\n" + host + "\r\n", errTarget},
 		"NUL in the target":             {"GET /\x00 HTTP/1.1\r\n" + host + "\r\n", errTarget},
 		"DEL in the target":             {"GET /\x7f HTTP/1.1\r\n" + host + "\r\n", errTarget},
