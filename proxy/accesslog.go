@@ -35,7 +35,7 @@ func (o *outcome) count(f facts) {
 // request; who called is told by names out of the configuration.
 func (o *outcome) log(f facts, took time.Duration) {
 	log := o.h.accessLog
-	ctx := context.Background()
+	ctx := context.Background() //nolint:forbidigo // the request is over, and so is its context
 	if !log.Enabled(ctx, slog.LevelInfo) {
 		return
 	}

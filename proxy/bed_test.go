@@ -64,7 +64,7 @@ func TestMain(m *testing.M) {
 		if only != "" && only != name {
 			continue
 		}
-		fmt.Println("engine", name)
+		fmt.Fprintln(os.Stdout, "engine", name)
 		engine = engines()[name]
 		code = max(code, m.Run())
 	}

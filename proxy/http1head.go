@@ -181,17 +181,10 @@ func (h *wireHead) readTarget() (refusal.Reason, bool) {
 // readFields decides what becomes of each field line.
 func (h *wireHead) readFields() bool {
 	r := &h.x.Request
-	asked, switching, keys := false, false, 0
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch f.Kind() {
 		case http1.KindOther, http1.KindAuthorization:
-		case http1.KindUpgrade:
-			asked = !asked && strings.EqualFold(f.Value, "websocket")
-			continue
-		case http1.KindConnection:
-			switching = switching || hasToken(f.Value, "upgrade")
-			continue
 		case http1.KindTE:
 			h.trailers = h.trailers || hasToken(f.Value, "trailers")
 			continue
@@ -212,16 +205,33 @@ func (h *wireHead) readFields() bool {
 		if !r.ConnectionTokens || !r.Listed(f.Name) {
 			h.forwarded.add(i)
 		}
-		if len(f.Name) == len("Sec-WebSocket-Key") && strings.EqualFold(f.Name, "Sec-WebSocket-Key") {
+	}
+	if r.Has(http1.KindUpgrade) {
+		h.readUpgrade()
+	}
+	return true
+}
+
+// readUpgrade recognises a WebSocket handshake (RFC 6455 section 4.1). Every other protocol to switch to is left out, most
+// of all h2c: what came through such a tunnel would be requests that nobody judged.
+func (h *wireHead) readUpgrade() {
+	r := &h.x.Request
+	upgrades, keys, asked, switching := 0, 0, false, false
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		switch {
+		case f.Kind() == http1.KindUpgrade:
+			upgrades++
+			asked = strings.EqualFold(f.Value, "websocket")
+		case f.Kind() == http1.KindConnection:
+			switching = switching || hasToken(f.Value, "upgrade")
+		case strings.EqualFold(f.Name, "Sec-WebSocket-Key"):
 			keys++
 			h.key = f.Value
 		}
 	}
-	// A WebSocket handshake (RFC 6455 section 4.1). Every other protocol to switch to is left out, most of all h2c: what
-	// came through such a tunnel would be requests that nobody judged.
-	h.upgrade = asked && r.Minor >= 1 && r.Method == http.MethodGet && !h.x.HasBody() && switching &&
+	h.upgrade = asked && upgrades == 1 && switching && r.Minor >= 1 && r.Method == http.MethodGet && !h.x.HasBody() &&
 		keys == 1 && len(h.key) == 24
-	return true
 }
 
 // requestIDBytes is the length of the request IDs that we make.

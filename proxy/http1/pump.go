@@ -72,9 +72,13 @@ func (p *pump) copy() (client, upstream error) {
 			return err, nil
 		}
 		done := x.BodyDone()
-		if n > 0 || done {
+		out := p.frame(n)
+		if done && x.Request.Chunked {
+			out = appendEnd(out, x.Trailers(), p.l.opts.Filter.KeepRequestTrailer)
+		}
+		if len(out) > 0 {
 			up.ExpireWrite(p.l.opts.StallTimeout)
-			if _, err := up.Write(p.frame(n, done)); err != nil {
+			if _, err := up.Write(out); err != nil {
 				return nil, err
 			}
 		}
@@ -84,24 +88,17 @@ func (p *pump) copy() (client, upstream error) {
 	}
 }
 
-// frame returns n bytes of body as they are sent: as a chunk where the request is in chunks.
-func (p *pump) frame(n int, done bool) []byte {
+// frame returns n bytes of body as they are sent: as a chunk where the request is in chunks. There is room behind it.
+func (p *pump) frame(n int) []byte {
 	buf := p.bytes
-	if !p.l.x.Request.Chunked {
-		return buf[pumpRoom : pumpRoom+n]
-	}
 	start, end := pumpRoom, pumpRoom+n
-	if n > 0 {
+	if n > 0 && p.l.x.Request.Chunked {
 		var array [pumpRoom]byte
 		header := AppendChunkHeader(array[:0], n)
 		start -= copy(buf[pumpRoom-len(header):], header)
 		end += copy(buf[end:], "\r\n")
 	}
-	out := buf[start:end]
-	if done {
-		out = appendEnd(out, p.l.x.Trailers(), p.l.opts.Filter.KeepRequestTrailer)
-	}
-	return out
+	return buf[start:end]
 }
 
 // answered says that the response has begun, whose time-outs are others.
@@ -132,13 +129,14 @@ func (p *pump) err() error {
 	return p.client
 }
 
-// stop ends the pump. Where the response is complete, the rest of the body may be on its way still.
-func (p *pump) stop(patient bool) {
+// stop ends the pump once it had that long to end by itself: where the response is complete, the rest of the body may be
+// on its way still.
+func (p *pump) stop(wait time.Duration) {
 	if !p.started {
 		return
 	}
-	if patient {
-		timer := time.NewTimer(unreadTimeout)
+	if wait > 0 {
+		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
 		case <-p.done:

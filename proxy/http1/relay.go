@@ -3,6 +3,7 @@ package http1
 import (
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"time"
@@ -123,7 +124,11 @@ func (l *Relay) run() {
 		l.body()
 	}
 	l.x.conn.Unwatch()
-	l.pump.stop(l.result.Fault == FaultNone)
+	if l.result.Fault == FaultNone {
+		l.pump.stop(unreadTimeout)
+	} else {
+		l.pump.stop(0)
+	}
 	if l.result.Fault == FaultNone {
 		l.result.Reusable = l.result.Reusable && !l.pump.broken()
 		if !l.taken() {
@@ -147,13 +152,13 @@ func (l *Relay) begin() error {
 	x := l.x
 	switch {
 	case l.opts.Body != nil:
-		l.out = appendBody(l.out, l.opts.Body, x.Request.Chunked)
+		l.out = appendBody(l.out, l.opts.Body, x.framing())
 	case !x.HasBody():
 		return nil
 	}
 	for l.opts.Body == nil && len(x.Buffered()) > 0 && !x.BodyDone() && len(l.out) < relayBuffer {
 		n, err := x.ReadBody(l.buf)
-		l.out = appendBody(l.out, l.buf[:n], x.Request.Chunked)
+		l.out = appendBody(l.out, l.buf[:n], x.framing())
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
@@ -179,8 +184,26 @@ func (l *Relay) send() error {
 	return nil
 }
 
-func appendBody(dst, data []byte, chunked bool) []byte {
-	if !chunked {
+// framing is how a body is sent.
+type framing uint8
+
+const (
+	// bare is the body as it is: its length was told, or it ends with the connection.
+	bare framing = iota
+	// chunks is the chunked coding.
+	chunks
+)
+
+// framing is how the request's body is sent on: as it came.
+func (x *Exchange) framing() framing {
+	if x.Request.Chunked {
+		return chunks
+	}
+	return bare
+}
+
+func appendBody(dst, data []byte, as framing) []byte {
+	if as == bare {
 		return append(dst, data...)
 	}
 	if len(data) == 0 {
@@ -227,7 +250,7 @@ func (l *Relay) receive(sent error) bool {
 		case status >= 200:
 			l.pump.answered()
 			return true
-		case status == 101:
+		case status == http.StatusSwitchingProtocols:
 			return l.fault(FaultResponse, errSwitched)
 		}
 		if informational++; informational > maxInformational {
@@ -283,7 +306,7 @@ func (l *Relay) fault(f Fault, err error) bool {
 // inform passes on a 1xx response (RFC 9110 section 15.2), but for 100, which the client gets from us when its body is
 // first read.
 func (l *Relay) inform() bool {
-	if l.resp.Status == 100 || l.x.Request.Minor == 0 {
+	if l.resp.Status == http.StatusContinue || l.x.Request.Minor == 0 {
 		return true
 	}
 	l.out = l.appendHead(l.out[:0])
@@ -349,51 +372,29 @@ func (l *Relay) body() {
 	if !l.taken() {
 		x.CloseAfter() // what is left of the body must never be read as a request
 	}
-	kind := resp.Body(x.Request.Method)
-	chunked := false
-	switch kind {
-	case ChunkedBody, UntilClose:
-		chunked = x.Request.Minor > 0
-		if !chunked {
-			x.CloseAfter() // the end of the connection is the end of the body
-		}
-		if kind == UntilClose {
-			l.result.Reusable = false
-		}
-	}
-	out := l.appendHead(l.out[:0])
-	if !l.dated {
-		out = appendField(out, "Date", x.date())
-	}
+	kind, as := resp.Body(x.Request.Method), bare
 	switch {
-	case chunked:
-		out = append(out, "Transfer-Encoding: chunked\r\n"...)
-		out = l.appendAnnouncement(out)
-	case kind == Length, kind == NoBody && resp.ContentLength >= 0 && resp.Status != 204:
-		out = append(out, "Content-Length: "...)
-		out = strconv.AppendInt(out, resp.ContentLength, 10)
-		out = append(out, '\r', '\n')
+	case kind != ChunkedBody && kind != UntilClose:
+	case x.Request.Minor > 0:
+		as = chunks
+	default:
+		x.CloseAfter() // the end of the connection is the end of the body
 	}
-	switch {
-	case !x.KeepAlive():
-		out = append(out, "Connection: close\r\n"...)
-	case x.Request.Minor == 0:
-		out = append(out, "Connection: keep-alive\r\n"...)
-	}
-	l.out = append(out, '\r', '\n')
+	l.out = l.appendFinal(l.out[:0], kind, as)
 	var err error
 	switch kind {
-	case NoBody:
-		if l.r < l.w {
-			l.result.Reusable = false // content where there must be none
-		}
-		err = l.write()
 	case Length:
 		err = l.counted(resp.ContentLength)
 	case ChunkedBody:
-		err = l.chunked(chunked)
+		err = l.inChunks(as)
+	case UntilClose:
+		l.result.Reusable = false
+		err = l.untilClose(as)
 	default:
-		err = l.untilClose(chunked)
+		if l.r < l.w {
+			l.result.Reusable = false // content where there must be none
+		}
+		err = l.flush(0)
 	}
 	if err == nil {
 		return
@@ -403,6 +404,26 @@ func (l *Relay) body() {
 		l.result.Fault = FaultClientGone
 	}
 	x.Abort()
+}
+
+// appendFinal writes the head of the final response.
+func (l *Relay) appendFinal(dst []byte, kind BodyKind, as framing) []byte {
+	x, resp := l.x, &l.resp
+	dst = l.appendHead(dst)
+	if !l.dated {
+		dst = appendField(dst, "Date", x.date())
+	}
+	switch {
+	case as == chunks:
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+		dst = l.appendAnnouncement(dst)
+	case kind == Length, kind == NoBody && resp.ContentLength >= 0 && resp.Status != http.StatusNoContent:
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, resp.ContentLength, 10)
+		dst = append(dst, '\r', '\n')
+	}
+	dst = x.appendConnection(dst)
+	return append(dst, '\r', '\n')
 }
 
 // appendAnnouncement tells which trailer fields may come (RFC 9110 section 6.6.2), as far as the upstream does.
@@ -510,8 +531,8 @@ func (l *Relay) splice(length int64) (int64, error) {
 	return 0, nil
 }
 
-// chunked passes on a body in the chunked coding, anew framed: as chunks to the client, or bare where it does not know them.
-func (l *Relay) chunked(chunked bool) error {
+// inChunks passes on a body in the chunked coding, framed anew.
+func (l *Relay) inChunks(as framing) error {
 	l.chunks.Reset()
 	for body := 0; ; {
 		for l.r < l.w && !l.chunks.Done() {
@@ -521,14 +542,14 @@ func (l *Relay) chunked(chunked bool) error {
 			}
 			l.r += n
 			body += len(data)
-			l.out = appendBody(l.out, data, chunked)
+			l.out = appendBody(l.out, data, as)
 		}
 		done := l.chunks.Done()
 		if done {
 			if l.r < l.w {
 				l.result.Reusable = false
 			}
-			if chunked {
+			if as == chunks {
 				l.out = appendEnd(l.out, l.chunks.Trailers(), l.opts.Filter.KeepResponseTrailer)
 			}
 		}
@@ -543,10 +564,10 @@ func (l *Relay) chunked(chunked bool) error {
 }
 
 // untilClose passes on a body that ends with the connection.
-func (l *Relay) untilClose(chunked bool) error {
+func (l *Relay) untilClose(as framing) error {
 	for {
 		if n := l.w - l.r; n > 0 || len(l.out) > 0 {
-			l.out = appendBody(l.out, l.buf[l.r:l.w], chunked)
+			l.out = appendBody(l.out, l.buf[l.r:l.w], as)
 			if err := l.flush(n); err != nil {
 				return err
 			}
@@ -554,7 +575,7 @@ func (l *Relay) untilClose(chunked bool) error {
 		switch err := l.read(); {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			if !chunked {
+			if as == bare {
 				return nil
 			}
 			l.out = appendEnd(l.out, nil, nil)

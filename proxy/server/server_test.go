@@ -37,7 +37,7 @@ var engine server.Engine
 func TestMain(m *testing.M) {
 	code := 0
 	for _, engine = range []server.Engine{server.EngineHTTP1, server.EngineNetHTTP} {
-		fmt.Println("engine", engine)
+		fmt.Fprintln(os.Stdout, "engine", engine)
 		code = max(code, m.Run())
 	}
 	if err := goleak.Find(); code == 0 && err != nil {
