@@ -197,9 +197,9 @@ func TestLimit(t *testing.T) {
 	l := newLaboratory("", time.Time{})
 	l.usual["p TestA"], l.usual["p TestB"] = time.Second, time.Minute
 	for tests, want := range map[string]time.Duration{
-		"TestA": 38 * time.Second, "TestA TestA": 46 * time.Second, "TestB": testTimeout, "TestA TestC": testTimeout,
+		"TestA": 38 * time.Second, "TestA,TestA": 46 * time.Second, "TestB": testTimeout, "TestA,TestC": testTimeout,
 	} {
-		if got := l.limit("p", strings.Fields(tests)); got != want {
+		if got := l.limit("p", strings.Split(tests, ",")); got != want {
 			t.Errorf("%s: %s, want %s", tests, got, want)
 		}
 	}
