@@ -87,6 +87,15 @@ func TestZeroValuesDeny(t *testing.T) {
 	if _, _, err := v.Pass.RoundTrip(nil); !errors.As(err, &failed) || failed.Reason != refusal.Internal {
 		t.Errorf("the zero Pass answers %v", err)
 	}
+	if v.Pass.Direct() || v.Pass.Idle(&upstream.Attempt{}) != nil {
+		t.Error("the zero Pass has connections")
+	}
+	if conn, err := v.Pass.Connect(t.Context(), &upstream.Attempt{}); conn != nil || !errors.As(err, &failed) || failed.Reason != refusal.Internal {
+		t.Errorf("the zero Pass connects: %v", err)
+	}
+	if conn, err := v.Pass.Again(t.Context(), &upstream.Attempt{}); conn != nil || !errors.As(err, &failed) || failed.Reason != refusal.Internal {
+		t.Errorf("the zero Pass connects again: %v", err)
+	}
 	if v.Pass.Upstream() != (routing.ObjectKey{}) {
 		t.Error("the zero Pass has an upstream")
 	}
