@@ -308,13 +308,19 @@ func (l *laboratory) fails(ctx context.Context, pkg string, tests []string, env 
 	return second, err
 }
 
-// names are those of a package's tests.
+// names are those of a package's tests, each once: a TestMain that runs all tests twice lists them twice.
 func (l *laboratory) names(ctx context.Context, pkg string) ([]string, error) {
 	out, err := l.run(ctx, pkg, []string{"-test.list=^(Test|Fuzz|Example)"}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("list the tests of %s: %w\n%s", pkg, err, out)
 	}
-	return strings.Fields(string(out)), nil
+	var names []string
+	for name := range strings.FieldsSeq(string(out)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // trace runs each test with every denial in place, and finds out which denials it comes by.

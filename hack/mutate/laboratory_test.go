@@ -161,6 +161,14 @@ func TestTryIsInterrupted(t *testing.T) {
 	}
 }
 
+func TestNames(t *testing.T) {
+	l, calls := laboratoryOf(t, ending{output: "TestA\nFuzzB\nTestA\nFuzzB\n"})
+	got, err := l.names(t.Context(), "p")
+	if err != nil || !slices.Equal(got, []string{"TestA", "FuzzB"}) {
+		t.Errorf("%q, %v, want each once; runs: %q", got, err, *calls)
+	}
+}
+
 // TestSeenBy: tests are asked package by package.
 func TestSeenBy(t *testing.T) {
 	m := &mutant{}
