@@ -198,3 +198,38 @@ func TestHeaders(t *testing.T) {
 		t.Errorf("the page lists %s, which has no fate of its own", name)
 	}
 }
+
+// TestPackages compares the table of packages with the folders: those that users run, and no others.
+func TestPackages(t *testing.T) {
+	page, err := os.ReadFile("architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		listed[row[1]] = true
+	}
+	for _, pattern := range []string{"api/*", "controllers", "internal/*", "proxy", "proxy/*"} {
+		folders, err := filepath.Glob(filepath.Join("..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, folder := range folders {
+			sources, err := filepath.Glob(filepath.Join(folder, "*.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			onlyTests := !slices.ContainsFunc(sources, func(name string) bool {
+				return !strings.HasSuffix(name, "_test.go") && filepath.Base(name) != "doc.go"
+			})
+			name := filepath.ToSlash(strings.TrimPrefix(folder, ".."+string(filepath.Separator)))
+			if !onlyTests && !listed[name] {
+				t.Errorf("the table has no line for %s", name)
+			}
+			delete(listed, name)
+		}
+	}
+	for name := range listed {
+		t.Errorf("the table has a line for %s, which is no package", name)
+	}
+}

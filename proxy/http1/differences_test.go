@@ -10,27 +10,41 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestDifferencesAreDocumented compares the page about the engines with what stricter explains.
+// TestDifferencesAreDocumented compares the page about the engines with what stricter and stricterResponses explain.
 func TestDifferencesAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/reference/engines.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(page), "\n## What the own engine refuses\n")
-	section, _, ended := strings.Cut(rest, "\n## ")
-	if !found || !ended {
-		t.Fatal("the page has no such section")
+	responses := stricterResponses()
+	for refused, why := range stricter() {
+		if responses[refused] == why {
+			delete(responses, refused) // said of requests already
+		}
 	}
-	rows := regexp.MustCompile(`(?m)^\| .* \|$`).FindAllString(section, -1)
-	if len(rows) == 0 {
-		t.Fatal("the section has no table")
+	for heading, explained := range map[string]map[error]string{
+		"What the own engine refuses": stricter(),
+		"Responses":                   responses,
+	} {
+		var want []string
+		for refused, why := range explained {
+			want = append(want, "| "+refused.Error()+" | "+why+" |")
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(want, rows(t, string(page), heading)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", heading, diff)
+		}
 	}
-	var want []string
-	for err, why := range stricter() {
-		want = append(want, "| "+err.Error()+" | "+why+" |")
+}
+
+// rows are those of the table below a heading, without its head.
+func rows(t *testing.T, page, heading string) []string {
+	t.Helper()
+	_, below, found := strings.Cut(page, "\n## "+heading+"\n")
+	below, _, _ = strings.Cut(below, "\n## ")
+	lines := regexp.MustCompile(`(?m)^\| .* \|$`).FindAllString(below, -1)
+	if !found || len(lines) == 0 {
+		t.Fatalf("the page has no table below %q", heading)
 	}
-	slices.Sort(want)
-	if diff := cmp.Diff(want, rows[1:]); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
+	return lines[1:]
 }
