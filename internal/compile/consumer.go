@@ -84,7 +84,7 @@ func newConsumer(c *v1alpha1.Consumer, o owner) *keyring.Consumer {
 	if o.suspends() {
 		state = keyring.StateSuspended
 	}
-	return &keyring.Consumer{
+	return keyring.NewConsumer(keyring.Consumer{
 		Key:      routing.ObjectKey{Namespace: c.Namespace, Name: c.Name},
 		UID:      string(c.UID),
 		Username: Username(c),
@@ -92,7 +92,7 @@ func newConsumer(c *v1alpha1.Consumer, o owner) *keyring.Consumer {
 		Groups:   stated(c.Spec.Groups),
 		Scopes:   stated(c.Spec.Scopes),
 		State:    state,
-	}
+	})
 }
 
 // stated copies a list; an empty one states nothing, like an absent one.

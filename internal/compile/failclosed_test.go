@@ -28,11 +28,18 @@ func outcomeOf(t testing.TB, cfg routing.Config, host, path, method string, head
 	return lookup(table, host, path, method, headers)
 }
 
+// fields are header fields of one line each.
+type fields map[string]string
+
+func (f fields) Values(name string) []string {
+	if value, ok := f[name]; ok {
+		return []string{value}
+	}
+	return nil
+}
+
 func lookup(table *routing.Table, host, path, method string, headers map[string]string) outcome {
-	result := table.Match(&routing.Request{Host: host, Path: path, Method: method, Header: func(name string) (string, bool) {
-		value, ok := headers[name]
-		return value, ok
-	}})
+	result := table.Match(&routing.Request{Host: host, Path: path, Method: method, Fields: fields(headers)})
 	if result.Status != routing.Found {
 		return notTaken
 	}

@@ -109,6 +109,9 @@ func view(v reflect.Value) any {
 	case reflect.Struct:
 		fields := map[string]any{}
 		for i := range v.NumField() {
+			if !v.Type().Field(i).IsExported() {
+				continue // worked out of the others
+			}
 			if shown := view(v.Field(i)); shown != nil {
 				fields[fieldName(v.Type().Field(i).Name)] = shown
 			}

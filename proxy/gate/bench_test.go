@@ -63,10 +63,10 @@ func newDoor(tb testing.TB, change func(*routing.JWT)) *door {
 		}
 		ring.Set(&keyring.Entry{
 			Key: key(name), KeyID: name, State: keyring.StateActive, Keys: keyring.Keys(keys...), Scopes: []string{"read", "write", "admin"},
-			Consumer: &keyring.Consumer{
+			Consumer: keyring.NewConsumer(keyring.Consumer{
 				Key: key(name), UID: "7c0c7f1e-6f0b-4f4e-9f0e-0c9f5d0a1b2c", Username: name, CustomID: "crm-4711",
 				Groups: []string{"partners", "readers", "writers"}, Scopes: []string{"read", "write"}, State: keyring.StateActive,
-			},
+			}),
 		})
 		token := gojwt.NewWithClaims(gojwt.GetSigningMethod(name), gojwt.MapClaims{
 			"sub": name, "aud": "orders-api", "exp": clock().Unix() + 300, "iat": clock().Unix(), "iss": "https://idp.example.com",

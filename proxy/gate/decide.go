@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/head"
@@ -22,7 +21,7 @@ func (g *Gate) Decide(ctx context.Context, h head.Head, now time.Time) Verdict {
 
 // decide notes in t, which is nil where requests are served, what it finds.
 func (g *Gate) decide(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) Verdict {
-	removeIdentity(h)
+	g.identity.remove(h)
 	host, err := routing.CanonicalHost(h.Authority())
 	if err != nil {
 		t.Add(trace.Fail, "host: is none")
@@ -41,10 +40,7 @@ func (g *Gate) decide(ctx context.Context, h head.Head, now time.Time, t *trace.
 		t.Add(trace.Fail, "host: is not one of the certificate that the TLS handshake asked for")
 		return v
 	}
-	request := routing.Request{Host: host, Path: path.Match, Method: h.Method(), Header: func(name string) (string, bool) {
-		values := h.Values(name)
-		return strings.Join(values, ", "), len(values) > 0
-	}}
+	request := routing.Request{Host: host, Path: path.Match, Method: h.Method(), Fields: h}
 	g.explainMatch(t, &request)
 	switch result := g.table.Match(&request); {
 	case result.Status == routing.Found && result.Route != nil:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
@@ -34,6 +35,8 @@ type Deps struct {
 type Gate struct {
 	table *routing.Table
 	steps []steps // by index of Config.Pipelines
+	// identity removes what clients say under the names of the fields that tell who calls.
+	identity remover
 }
 
 // steps are what a Pipeline does to a request. The zero value answers 503.
@@ -41,7 +44,7 @@ type steps struct {
 	// ready says that everything below could be built.
 	ready    bool
 	pipeline *routing.Pipeline
-	reserved reserved    // of the Pipeline's namespace
+	reserved *reserved   // of the Pipeline's namespace, nil for none
 	policy   *jwt.Policy // nil for a public Pipeline
 	acls     []acl       // none without policy
 	upstream *upstream.Upstream
@@ -52,7 +55,7 @@ type steps struct {
 func New(cfg routing.Config, deps Deps) (*Gate, []routing.Problem) {
 	table, problems := routing.Build(cfg)
 	pipelines := table.Pipelines()
-	g := &Gate{table: table, steps: make([]steps, len(pipelines))}
+	g := &Gate{table: table, steps: make([]steps, len(pipelines)), identity: remover{of: head.IsIdentity}}
 	names := reservedOf(cfg.ReservedHeaders)
 	for i := range pipelines {
 		p := table.Pipeline(i)

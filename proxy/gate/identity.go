@@ -1,25 +1,9 @@
 package gate
 
 import (
-	"strings"
-
 	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/jwt"
 )
-
-// removeIdentity removes every field that tells who calls.
-func removeIdentity(h head.Head) {
-	var spoofed []string
-	h.Names(func(name string) bool {
-		if head.IsIdentity(name) {
-			spoofed = append(spoofed, name)
-		}
-		return true
-	})
-	for _, name := range spoofed {
-		h.Delete(name)
-	}
-}
 
 // setAnonymous tells the upstream that nobody knows who calls.
 func setAnonymous(h head.Head) { h.Set(head.HeaderAnonymous, "true") }
@@ -36,7 +20,7 @@ func setIdentity(h head.Head, caller *jwt.Identity) bool {
 		{head.HeaderNamespace, c.Key.Namespace},
 		{head.HeaderID, c.UID},
 		{head.HeaderCustomID, c.CustomID},
-		{head.HeaderGroups, strings.Join(c.Groups, ",")},
+		{head.HeaderGroups, c.GroupList()},
 		{head.HeaderCredential, caller.KeyID},
 	} {
 		if f.value == "" {

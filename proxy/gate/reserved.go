@@ -9,34 +9,37 @@ import (
 
 // reserved are the names of fields that the Pipelines of a namespace put claims into. Upstreams trust them, so whatever a
 // client sends under these names is removed from every request that one of the Pipelines takes.
-type reserved []string
+// A nil *reserved has none.
+type reserved struct {
+	names   []string
+	removed remover
+}
 
-// reservedOf returns the reserved names of each namespace.
-func reservedOf(cfg []routing.ReservedHeaders) map[string]reserved {
-	names := make(map[string]reserved, len(cfg))
+// reservedOf returns the reserved names of each namespace that has some.
+func reservedOf(cfg []routing.ReservedHeaders) map[string]*reserved {
+	all := make(map[string]*reserved, len(cfg))
 	for _, r := range cfg {
-		names[r.Namespace] = append(names[r.Namespace], r.Names...)
+		if len(r.Names) == 0 {
+			continue
+		}
+		of := all[r.Namespace]
+		if of == nil {
+			of = &reserved{}
+			of.removed.of = of.has
+			all[r.Namespace] = of
+		}
+		of.names = append(of.names, r.Names...)
 	}
-	return names
+	return all
 }
 
 // has compares as head.IsIdentity does.
-func (r reserved) has(name string) bool {
-	return slices.ContainsFunc(r, func(one string) bool { return head.SameName(one, name) })
+func (r *reserved) has(name string) bool {
+	return r != nil && slices.ContainsFunc(r.names, func(one string) bool { return head.SameName(one, name) })
 }
 
-func (r reserved) remove(h head.Head) {
-	if len(r) == 0 {
-		return
-	}
-	var spoofed []string
-	h.Names(func(name string) bool {
-		if r.has(name) {
-			spoofed = append(spoofed, name)
-		}
-		return true
-	})
-	for _, name := range spoofed {
-		h.Delete(name)
+func (r *reserved) remove(h head.Head) {
+	if r != nil {
+		r.removed.remove(h)
 	}
 }

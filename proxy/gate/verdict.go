@@ -51,7 +51,7 @@ type Verdict struct {
 	// for want of a scope or group as well, and of one that went on as anonymous although it was.
 	Caller jwt.Identity
 
-	reserved reserved
+	reserved *reserved
 }
 
 // Reserved says whether a field name is one that only the Pipelines of the namespace may set towards upstreams, in any

@@ -2,7 +2,6 @@ package head
 
 import (
 	"iter"
-	"net/textproto"
 	"strings"
 )
 
@@ -34,21 +33,29 @@ func FateOf(name string) Fate {
 	if !isPlain(name) {
 		return Misread
 	}
-	switch name = textproto.CanonicalMIMEHeaderKey(name); name {
-	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
-		"Transfer-Encoding", "Upgrade", "Http2-Settings", "Expect":
-		return Connection
-	case "Host", "Content-Length", "Forwarded", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url",
-		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Request-Id":
-		return Replaced
-	}
 	switch {
-	case strings.HasPrefix(name, ForwardedPrefix):
+	case isOneOf(name, "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te",
+		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Expect"):
+		return Connection
+	case isOneOf(name, "Host", "Content-Length", "Forwarded", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url",
+		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Request-Id"):
+		return Replaced
+	case len(name) >= len(ForwardedPrefix) && strings.EqualFold(name[:len(ForwardedPrefix)], ForwardedPrefix):
 		return Replaced
 	case IsIdentity(name):
 		return Identity
 	}
 	return Kept
+}
+
+// isOneOf compares without case.
+func isOneOf(name string, names ...string) bool {
+	for _, one := range names {
+		if len(one) == len(name) && one[0]|0x20 == name[0]|0x20 && strings.EqualFold(one, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // Fields are the names of all fields with a fate of their own, as people write them; of those with ForwardedPrefix, the

@@ -214,10 +214,7 @@ func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, h head.Head, no
 	if refused := p.judge(v, &claims, entry, now); refused != nil {
 		return Allowed{}, refused
 	}
-	if refused := p.rules.check(v, h); refused != nil {
-		return Allowed{}, refused
-	}
-	fields, refused := p.claimFields(v)
+	fields, refused := p.derive(v, h)
 	if refused != nil {
 		return Allowed{}, refused
 	}

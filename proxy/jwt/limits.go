@@ -77,7 +77,31 @@ func (l *limits) typeAllowed(v *token.Verified) bool {
 		return true
 	}
 	name, ok := v.Type()
-	return ok && slices.Contains(l.types, mediaType(name))
+	return ok && slices.ContainsFunc(l.types, func(typ string) bool { return isMediaType(name, typ) })
+}
+
+// isMediaType is mediaType(name) == typ, without the memory that takes.
+func isMediaType(name, typ string) bool {
+	if strings.IndexByte(name, '/') < 0 {
+		rest, ok := strings.CutPrefix(typ, "application/")
+		if !ok {
+			return false
+		}
+		typ = rest
+	}
+	if len(name) != len(typ) {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != typ[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // mediaType is a typ as it is compared: without case, which only ASCII has in media types, and with the application/ that

@@ -102,3 +102,15 @@ func TestForgedTokensLearnNothing(t *testing.T) {
 type rawNull struct{}
 
 func (rawNull) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
+
+// TestIsMediaType holds it against its plain definition.
+func TestIsMediaType(t *testing.T) {
+	names := []string{"", "JWT", "jwt", "at+jwt", "application/at+jwt", "Application/AT+JWT", "application/", "/", "text/jwt", "application", "ſ", "\u212awt", "application/x/y", "x/y"}
+	for _, name := range names {
+		for _, typ := range names {
+			if typ = mediaType(typ); isMediaType(name, typ) != (mediaType(name) == typ) {
+				t.Errorf("isMediaType(%q, %q) = %t", name, typ, isMediaType(name, typ))
+			}
+		}
+	}
+}

@@ -33,7 +33,9 @@ type Policy struct {
 	expiration     routing.Expiration
 	limits         limits
 	rules          rules
+	expressions    rules // those of rules that are expressions
 	headers        []claimHeader
+	derivation     derivation
 	requiredScopes []string
 	scopeMatch     routing.ScopeMatch
 	forwarding     routing.TokenForwarding
@@ -94,7 +96,9 @@ func NewPolicy(cfg routing.JWT, deps Deps) (*Policy, error) {
 		expiration:     cfg.Expiration,
 		limits:         bounds,
 		rules:          conditions,
+		expressions:    conditions.expressions(),
 		headers:        headers,
+		derivation:     newDerivation(cfg),
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,

@@ -66,6 +66,11 @@ func newRule(c routing.ClaimRule) (rule, error) {
 	return r, nil
 }
 
+// expressions are the rules whose outcome depends on the request too.
+func (r rules) expressions() rules {
+	return slices.DeleteFunc(slices.Clone(r), func(one rule) bool { return one.program == nil })
+}
+
 // check judges a verified token's claims. What can't be read or evaluated does not hold.
 func (r rules) check(v *token.Verified, h head.Head) *Refused {
 	if len(r) == 0 {

@@ -188,7 +188,10 @@ func (s *sources) authorization(h head.Head, in *search) {
 	credentials, ok := s.scheme(value)
 	if !ok {
 		// Not ours, unless one of ours was joined to it.
-		for _, part := range strings.Split(value, ",")[1:] {
+		_, rest, more := strings.Cut(value, ",")
+		for more {
+			var part string
+			part, rest, more = strings.Cut(rest, ",")
 			if _, ok := s.scheme(trimSpace(part)); ok {
 				in.ambiguous = true
 			}
@@ -302,7 +305,10 @@ func parameterValue(pair, name string) (string, bool) {
 // joined says whether a value is several that were joined by commas (RFC 9110 section 5.3), each a token or credentials
 // of its own. Other text with commas is one malformed token.
 func joined(value string) bool {
-	for _, part := range strings.Split(value, ",")[1:] {
+	_, rest, more := strings.Cut(value, ",")
+	for more {
+		var part string
+		part, rest, more = strings.Cut(rest, ",")
 		if part = trimSpace(part); part != "" && !notToken(rune(part[0])) {
 			return true
 		}

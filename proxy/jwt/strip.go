@@ -42,46 +42,56 @@ func (s *sources) stripFields(h head.Head) {
 
 // stripCookies leaves the other cookies as they were written, in one field line (RFC 6265 section 5.4).
 func (s *sources) stripCookies(h head.Head) {
-	if len(s.cookies) == 0 {
+	lines := h.Values(fieldCookie)
+	if !slices.ContainsFunc(lines, func(line string) bool { return anyPart(line, ";", s.isCookie) }) {
 		return
 	}
 	var kept []string
-	removed := false
-	for _, line := range h.Values(fieldCookie) {
+	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
-			pair = trimSpace(pair)
-			ours := slices.ContainsFunc(s.cookies, func(name string) bool { _, ok := cookieValue(pair, name); return ok })
-			removed = removed || ours
-			if !ours && pair != "" {
+			if pair = trimSpace(pair); pair != "" && !s.isCookie(pair) {
 				kept = append(kept, pair)
 			}
 		}
 	}
-	switch {
-	case !removed:
-	case len(kept) == 0:
+	if len(kept) == 0 {
 		h.Delete(fieldCookie)
-	default:
-		h.Set(fieldCookie, strings.Join(kept, "; "))
+		return
 	}
+	h.Set(fieldCookie, strings.Join(kept, "; "))
+}
+
+func (s *sources) isCookie(pair string) bool {
+	return slices.ContainsFunc(s.cookies, func(name string) bool { _, ok := cookieValue(pair, name); return ok })
+}
+
+func (s *sources) isParameter(pair string) bool {
+	return slices.ContainsFunc(s.queries, func(name string) bool { _, ok := parameterValue(pair, name); return ok })
+}
+
+// anyPart says whether one of the parts of a list is what is looked for. It allocates nothing.
+func anyPart(list, separator string, is func(part string) bool) bool {
+	for more := true; more; {
+		var part string
+		part, list, more = strings.Cut(list, separator)
+		if is(part) {
+			return true
+		}
+	}
+	return false
 }
 
 // stripQuery leaves the other parameters as they were written.
 func (s *sources) stripQuery(h head.Head) {
 	query := h.Query()
-	if len(s.queries) == 0 || query == "" {
+	if query == "" || !anyPart(query, "&", s.isParameter) {
 		return
 	}
 	var kept []string
-	removed := false
 	for pair := range strings.SplitSeq(query, "&") {
-		ours := slices.ContainsFunc(s.queries, func(name string) bool { _, ok := parameterValue(pair, name); return ok })
-		removed = removed || ours
-		if !ours {
+		if !s.isParameter(pair) {
 			kept = append(kept, pair)
 		}
 	}
-	if removed {
-		h.SetQuery(strings.Join(kept, "&"))
-	}
+	h.SetQuery(strings.Join(kept, "&"))
 }

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/jose"
@@ -70,4 +71,22 @@ type Consumer struct {
 	// Scopes of the consumer; nil means that it sets none.
 	Scopes []string
 	State  State
+
+	// groupList is what joined, the Groups that NewConsumer found, are joined to.
+	groupList string
+	joined    []string
+}
+
+// NewConsumer returns a copy of the Consumer with what is worked out once rather than at each request.
+func NewConsumer(c Consumer) *Consumer {
+	c.groupList, c.joined = strings.Join(c.Groups, ","), c.Groups
+	return &c
+}
+
+// GroupList is the Groups, joined by commas.
+func (c *Consumer) GroupList() string {
+	if len(c.joined) != len(c.Groups) || len(c.Groups) > 0 && &c.joined[0] != &c.Groups[0] {
+		return strings.Join(c.Groups, ",") // of a Consumer that was made otherwise, or changed since
+	}
+	return c.groupList
 }

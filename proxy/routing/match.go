@@ -84,10 +84,15 @@ type headerMatcher struct {
 }
 
 func (m *headerMatcher) matches(r *Request) bool {
-	value, ok := r.Header(m.name)
-	switch {
-	case !ok:
+	values := r.Fields.Values(m.name)
+	if len(values) == 0 {
 		return false
+	}
+	value := values[0]
+	if len(values) > 1 {
+		value = strings.Join(values, ", ")
+	}
+	switch {
 	case m.broken:
 		return true
 	case m.pattern != nil:
@@ -165,7 +170,7 @@ func (t *Table) host(host string) *hostTable {
 }
 
 // Match finds the Route of a request, in the order of precedence that the package comment tells. It allocates nothing,
-// but for the Allow of a path whose matches ask for headers.
+// but for the Allow of a path whose matches ask for headers, and for fields of several lines that matches ask for.
 func (t *Table) Match(r *Request) Result {
 	h := t.host(r.Host)
 	if h == nil || r.Path == "" || r.Path[0] != '/' {

@@ -14,10 +14,46 @@ func request(t testing.TB, line string, headers map[string]string) *Request {
 	if _, err := fmt.Sscan(line, &method, &host, &path); err != nil {
 		t.Fatalf("request %q: %v", line, err)
 	}
-	return &Request{Host: host, Path: path, Method: method, Header: func(name string) (string, bool) {
-		value, ok := headers[name]
-		return value, ok
-	}}
+	return &Request{Host: host, Path: path, Method: method, Fields: oneLineEach(headers)}
+}
+
+// fields are the lines of header fields by lower-case name.
+type fields map[string][]string
+
+func (f fields) Values(name string) []string { return f[name] }
+
+func oneLineEach(headers map[string]string) fields {
+	f := fields{}
+	for name, value := range headers {
+		f[name] = []string{value}
+	}
+	return f
+}
+
+// TestLinesOfAFieldAreJoined compares what several lines say together (RFC 9110 section 5.3).
+func TestLinesOfAFieldAreJoined(t *testing.T) {
+	table, problems := Build(Config{Pipelines: []Pipeline{
+		pipeline("joined", Match{Path: prefix("/"), Headers: []HeaderMatch{header("x-a", "one, two")}}),
+	}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	for name, tc := range map[string]struct {
+		lines []string
+		want  Status
+	}{
+		"two lines":      {[]string{"one", "two"}, Found},
+		"one line":       {[]string{"one, two"}, Found},
+		"the first":      {[]string{"one"}, NoRoute},
+		"another order":  {[]string{"two", "one"}, NoRoute},
+		"an empty third": {[]string{"one", "two", ""}, NoRoute},
+		"none":           {nil, NoRoute},
+	} {
+		r := Request{Host: "a.test", Path: "/", Method: "GET", Fields: fields{"x-a": tc.lines}}
+		if got := table.Match(&r).Status; got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
 }
 
 // describe returns the endpoint that was found, or else the status.

@@ -34,9 +34,14 @@ type Request struct {
 	Path string
 	// Method is the method, as sent.
 	Method string
-	// Header returns the value of a field whose name is given in lower case, several field lines joined by ", ", and
-	// whether there is one. It is called only for names that matches ask for.
-	Header func(name string) (joined string, ok bool)
+	// Fields are asked only for names that matches ask for, in lower case.
+	Fields Fields
+}
+
+// Fields are a request's header fields.
+type Fields interface {
+	// Values are the values of all field lines with that name, in order.
+	Values(name string) []string
 }
 
 // Status says what became of a request.
