@@ -225,9 +225,9 @@ func (b *clientBody) leave() {
 func (b *clientBody) Close() error { return b.src.Close() }
 
 // trailerAllowed reports whether a field may be in a trailer section that is passed on: none that frames, routes or
-// authenticates (RFC 9110 section 6.5.1), none that tells who calls. Names are in canonical case.
+// authenticates (RFC 9110 section 6.5.1), none that tells who calls. Names are compared without case.
 func trailerAllowed(name string) bool {
-	switch name {
+	switch textproto.CanonicalMIMEHeaderKey(name) {
 	case "Authorization", "Cookie", "Set-Cookie", "Content-Type", "Content-Encoding",
 		"Content-Range", "Cache-Control", "Max-Forwards", "Www-Authenticate":
 		return false

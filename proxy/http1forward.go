@@ -244,7 +244,7 @@ func (h *wireHead) header() http.Header {
 	header := make(http.Header, len(fields)+8)
 	for i := range fields {
 		if h.forwarded.has(i) {
-			header.Add(fields[i].Name, strings.Clone(fields[i].Value))
+			header.Add(strings.Clone(fields[i].Name), strings.Clone(fields[i].Value))
 		}
 	}
 	for _, f := range h.set {

@@ -75,6 +75,31 @@ func TestTrailers(t *testing.T) {
 	})
 }
 
+// TestTrailersInAnySpelling: names have no case, in trailers neither.
+func TestTrailersInAnySpelling(t *testing.T) {
+	arrived := make(chan http.Header, 1)
+	b, _ := public(t, routing.UpstreamHTTP, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- r.Trailer
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = rw.WriteString("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: set-cookie, x-sum\r\n\r\n0\r\nset-cookie: a=b\r\nx-sum: 1\r\ncOOKIE: a\r\n\r\n")
+		_ = rw.Flush()
+	})
+	resp, _, _ := b.raw(t, "POST / HTTP/1.1\r\nHost: app.test\r\nTrailer: authorization, x-sum, cookie\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		"1\r\na\r\n0\r\nauthorization: Bearer x\r\nCOOKIE: a=b\r\nx-sum: 1\r\n\r\n")
+	if diff := cmp.Diff(http.Header{"X-Sum": {"1"}}, <-arrived); diff != "" {
+		t.Errorf("upstream's trailers (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(http.Header{"X-Sum": {"1"}}, resp.Trailer); diff != "" {
+		t.Errorf("client's trailers (-want +got):\n%s", diff)
+	}
+}
+
 // TestInformational: 1xx responses pass on.
 func TestInformational(t *testing.T) {
 	combinations(t, func(t *testing.T, front string, back routing.UpstreamProtocol) {
