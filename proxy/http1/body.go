@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -165,12 +166,16 @@ func (x *Exchange) LimitBody(after time.Duration) {
 
 // receive reads more of the body from the connection.
 func (x *Exchange) receive(p []byte) (int, error) {
-	if err := x.proceed(); err != nil {
-		return 0, x.failBody(err)
-	}
 	timeout := x.sc.server.opts.StallTimeout
 	if by := x.body.by; by > 0 {
-		timeout = max(min(timeout, by-x.sc.server.opts.Sweeper.Now()), 1)
+		left := by - x.sc.server.opts.Sweeper.Now()
+		if left <= 0 { // what is there already would be read in spite of a time-out
+			return 0, x.failBody(os.ErrDeadlineExceeded)
+		}
+		timeout = min(timeout, left)
+	}
+	if err := x.proceed(); err != nil {
+		return 0, x.failBody(err)
 	}
 	x.conn.ExpireRead(timeout)
 	n, err := x.conn.Read(p)

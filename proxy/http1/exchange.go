@@ -23,7 +23,8 @@ type Handler interface {
 
 // Exchange is one request on a connection, and the way to answer it. It is valid until the Handler returns, and so is
 // every string of Request; then it serves other requests. Its methods are called by the Handler's goroutine, but for
-// ReadBody, Trailers and BodyDone, which one other goroutine may call instead until the Handler returns.
+// Context, which any may call until the Handler returns, and for ReadBody, Trailers and BodyDone, which one other goroutine
+// may call instead until then.
 type Exchange struct {
 	// Request is the head of the request.
 	Request Request
@@ -55,6 +56,7 @@ type Exchange struct {
 	hijacked  bool
 	keep      decision
 
+	ctxMu  sync.Mutex      // of ctx and cancel, until the Handler has returned
 	ctx    context.Context //nolint:containedctx // it is made when it is asked for
 	cancel context.CancelCauseFunc
 	writer *responseWriter
@@ -105,6 +107,8 @@ func (x *Exchange) Conn() *Conn { return x.conn }
 // Context returns a context that ends when the Handler has returned, or when the client has gone, which is noticed within
 // about a second: its cause is ErrClientGone then.
 func (x *Exchange) Context() context.Context {
+	x.ctxMu.Lock()
+	defer x.ctxMu.Unlock()
 	if x.ctx == nil {
 		ctx, cancel := context.WithCancelCause(x.sc.server.ctx)
 		x.ctx, x.cancel = ctx, cancel
