@@ -77,6 +77,36 @@ func (c *Conn) send(fd uintptr) bool {
 	return true
 }
 
+// await waits until there is something to read and returns how much that is, 0 at the end of what the other end sends.
+func (c *Conn) await() (n int, err error) {
+	if c.raw == nil {
+		return 0, errors.ErrUnsupported
+	}
+	var failed error
+	err = c.raw.Read(func(fd uintptr) bool {
+		for {
+			if n, failed = unix.IoctlGetInt(int(fd), unix.TIOCINQ); n > 0 || failed != nil {
+				return true
+			}
+			var one [1]byte
+			switch got, errno := recvfrom(fd, one[:], unix.MSG_PEEK); {
+			case errno == unix.EAGAIN:
+				return false
+			case errno == unix.EINTR, errno == 0 && got > 0: // it came in between
+			case errno == 0:
+				return true
+			default:
+				failed = os.NewSyscallError("recvfrom", errno)
+				return true
+			}
+		}
+	})
+	if err == nil {
+		err = failed
+	}
+	return n, c.fault(err)
+}
+
 // probe looks whether there is nothing to read, and no end.
 func (c *Conn) probe(fd uintptr) {
 	var one [1]byte

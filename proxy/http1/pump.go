@@ -58,6 +58,8 @@ func (p *pump) run() {
 		if !p.replied {
 			p.l.up.ExpireRead(p.l.opts.ResponseTimeout)
 		}
+	case !p.replied:
+		p.l.untaken(upstream)
 	}
 }
 

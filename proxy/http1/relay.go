@@ -13,7 +13,7 @@ const (
 	// relayBuffer is the room for a response's head, and for its body where that is small.
 	relayBuffer = 16 << 10
 	// spliceFrom is the least rest of a body that is moved within the kernel, splicePiece how much of it at once: each piece
-	// must get through within the time-out.
+	// must get to the client within the time-out.
 	spliceFrom  = 16 << 10
 	splicePiece = 128 << 10
 	// maxInformational bounds the 1xx responses to one request.
@@ -118,19 +118,26 @@ func (l *Relay) run() {
 		l.fault(FaultRequestBody, err)
 		return
 	}
+	whole := false
+	defer func() {
+		if !whole { // a panic: what it leaves behind must not be used by the pump, whose exchange is over
+			l.pump.stop(0)
+		}
+	}()
 	sent := l.send()
 	l.x.conn.Watch(l.up)
 	if l.receive(sent) {
 		l.body()
 	}
 	l.x.conn.Unwatch()
+	whole = true
 	if l.result.Fault == FaultNone {
 		l.pump.stop(unreadTimeout)
 	} else {
 		l.pump.stop(0)
 	}
 	if l.result.Fault == FaultNone {
-		l.result.Reusable = l.result.Reusable && !l.pump.broken()
+		l.result.Reusable = l.result.Reusable && sent == nil && !l.pump.broken()
 		if !l.taken() {
 			l.x.CloseAfter()
 		}
@@ -174,6 +181,7 @@ func (l *Relay) begin() error {
 func (l *Relay) send() error {
 	l.up.ExpireWrite(l.opts.StallTimeout)
 	if _, err := l.up.Write(l.out); err != nil {
+		l.untaken(err)
 		return err
 	}
 	if l.taken() {
@@ -182,6 +190,16 @@ func (l *Relay) send() error {
 		l.pump.start()
 	}
 	return nil
+}
+
+// untaken bounds how long a response is waited for from an upstream that did not take the request: no longer, where it has
+// let the time for that pass.
+func (l *Relay) untaken(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = l.up.SetReadDeadline(time.Unix(1, 0)) // fails where it was closed, which wakes as well
+		return
+	}
+	l.up.ExpireRead(l.opts.ResponseTimeout)
 }
 
 // framing is how a body is sent.
@@ -400,7 +418,8 @@ func (l *Relay) body() {
 		return
 	}
 	l.result.Fault, l.result.Err = FaultCut, err
-	if errors.As(err, new(*clientError)) || errors.Is(err, ErrPeerGone) {
+	// Where the request's body broke off, the upstream was cut for it.
+	if errors.As(err, new(*clientError)) || errors.Is(err, ErrPeerGone) || l.pump.err() != nil {
 		l.result.Fault = FaultClientGone
 	}
 	x.Abort()
@@ -503,7 +522,8 @@ func (l *Relay) counted(length int64) error {
 }
 
 // splice moves the body from one connection to the other without reading it, where both are bare TCP, and returns how
-// much is left.
+// much is left. It moves what is there: so neither side's time-out runs while the other one is waited for, and it is known
+// which of them has failed.
 func (l *Relay) splice(length int64) (int64, error) {
 	from, ok := l.up.TCP()
 	if !ok {
@@ -515,15 +535,25 @@ func (l *Relay) splice(length int64) (int64, error) {
 	}
 	limited := io.LimitedReader{R: from}
 	for length > 0 {
-		limited.N = min(length, splicePiece)
 		l.up.ExpireRead(l.opts.BodyTimeout)
+		there, err := l.up.await()
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			return length, nil
+		case err != nil:
+			return length, err
+		case there == 0:
+			return length, io.ErrUnexpectedEOF
+		}
+		limited.N = min(length, int64(there), splicePiece)
 		l.x.conn.ExpireWrite(l.opts.StallTimeout)
 		n, err := to.ReadFrom(&limited)
+		l.x.conn.ExpireWrite(0)
 		length -= n
 		l.result.Sent += n
 		switch {
 		case err != nil:
-			return length, err
+			return length, &clientError{err}
 		case n == 0:
 			return length, io.ErrUnexpectedEOF
 		}
