@@ -156,13 +156,15 @@ func (e *wireExchange) appendFraming(dst []byte) []byte {
 
 // appendAnnouncement tells which trailer fields may come, as far as the client does and they may go on.
 func (e *wireExchange) appendAnnouncement(dst []byte) []byte {
+	announced := 0 // more can't come, and a line for each name is more than was sent
 	for i := range e.x.Request.Fields {
 		f := &e.x.Request.Fields[i]
 		if f.Kind() != http1.KindTrailer {
 			continue
 		}
 		for name := range strings.SplitSeq(f.Value, ",") {
-			if name = strings.Trim(name, " \t"); validRequestID(name) && e.KeepRequestTrailer(name) {
+			if name = strings.Trim(name, " \t"); announced < http1.MaxFields && validRequestID(name) && e.KeepRequestTrailer(name) {
+				announced++
 				dst = appendField(dst, "Trailer", name)
 			}
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -27,5 +28,17 @@ func TestHandedOverFieldsAreCopies(t *testing.T) {
 	want := http.Header{"Accept": {"a/b"}, "X-Own": {"1"}, "X-Lower": {"2"}, "X-Consumer-Id": {"7"}}
 	if diff := cmp.Diff(want, header); diff != "" {
 		t.Errorf("fields (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnnouncementIsBounded: a line for each name would be many times what the client has sent.
+func TestAnnouncementIsBounded(t *testing.T) {
+	e := &wireExchange{x: &http1.Exchange{}}
+	text := "POST / HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\nTrailer: " + strings.Repeat("x,", 10000) + "x\r\n\r\n"
+	if _, err := e.x.Request.Parse([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(e.appendAnnouncement(nil)), "\r\n"); lines != http1.MaxFields {
+		t.Errorf("%d lines", lines)
 	}
 }

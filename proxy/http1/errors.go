@@ -57,6 +57,7 @@ var (
 	errLengthTwice = refusal(http.StatusBadRequest, "more than one Content-Length")
 	errLength      = refusal(http.StatusBadRequest, "Content-Length is no number of at most 19 digits below 2^63")
 	errConnection  = refusal(http.StatusBadRequest, "Connection lists what is no token")
+	errOptions     = refusal(http.StatusRequestHeaderFieldsTooLarge, "Connection lists too much")
 	errExpect      = refusal(http.StatusBadRequest, "expectation other than 100-continue")
 
 	errLengthAndCoding = refusal(http.StatusBadRequest, "Content-Length together with Transfer-Encoding")

@@ -17,6 +17,9 @@ const (
 	// MaxFields bounds the field lines of a head.
 	MaxFields = 128
 
+	// maxOptions bounds what the Connection fields of a head list, which each of its fields is compared with.
+	maxOptions = 64
+
 	// maxMethodBytes bounds the method. The longest one registered has 17 letters.
 	maxMethodBytes = 32
 	// maxLineBytes is the length of the longest request line.
@@ -97,6 +100,7 @@ type section struct {
 	length int64 // Content-Length, -1 where there is none
 	host   string
 	seen   uint8
+	listed uint8  // options of Connection fields
 	kinds  uint32 // a bit for every Kind that there is
 	of     part
 
@@ -265,6 +269,9 @@ func (s *section) noteConnection(value string) error {
 		return nil
 	}
 	for option := range options(value) {
+		if s.listed++; s.listed > maxOptions {
+			return errOptions
+		}
 		switch {
 		case option == "":
 		case equalFold(option, "close"):
@@ -336,7 +343,7 @@ func (s *section) reset(of part, fields []Field) {
 		s.fields = fields
 	}
 	s.fields = s.fields[:0]
-	s.length, s.host, s.seen, s.kinds, s.of = -1, "", 0, 0, of
+	s.length, s.host, s.seen, s.listed, s.kinds, s.of = -1, "", 0, 0, 0, of
 	s.next, s.scanned, s.base = 0, 0, nil
 }
 

@@ -88,6 +88,9 @@ func announce(r *http.Request, names string) {
 		case "", "Transfer-Encoding", "Trailer", "Content-Length":
 			continue
 		}
+		if len(r.Trailer) == MaxFields { // more can't come
+			return
+		}
 		if r.Trailer == nil {
 			r.Trailer = http.Header{}
 		}

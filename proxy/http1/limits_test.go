@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -59,4 +60,32 @@ func TestContextOfSeveral(t *testing.T) {
 			t.Fatal("a context outlives its request")
 		}
 	}
+}
+
+// TestConnectionLists is bounded, since every field is compared with all that Connection lists.
+func TestConnectionLists(t *testing.T) {
+	b := serve(t, http1.ServerOptions{}, echo())
+	for text, want := range map[string]string{
+		"Connection: " + strings.Repeat("a, ", 60) + "a\r\n":               "200",
+		"Connection: " + strings.Repeat("a, ", 70) + "a\r\n":               "431",
+		"Connection: " + strings.Repeat(",", 1000) + "\r\n":                "431",
+		strings.Repeat("Connection: a, b, c, d, e, f, g, h, i, j\r\n", 10): "431",
+	} {
+		c := b.dial(t)
+		c.send("GET / HTTP/1.1\r\nHost: app.test\r\n" + text + "\r\n")
+		c.expect("HTTP/1.1 " + want)
+	}
+}
+
+// TestAnsweredBesideTheWriter: there is one answer, although somebody has asked for a writer.
+func TestAnsweredBesideTheWriter(t *testing.T) {
+	b := serve(t, http1.ServerOptions{}, handler{serve: func(x *http1.Exchange) {
+		x.ResponseWriter().Header().Set("X", "y")
+		_ = x.Respond(http.StatusInternalServerError, nil, "")
+		x.CloseAfter()
+	}})
+	c := b.dial(t)
+	c.send(hello)
+	c.expect("HTTP/1.1 500 Internal Server Error\r\n" + date + "Content-Length: 0\r\n\r\n")
+	c.end()
 }

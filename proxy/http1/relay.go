@@ -447,13 +447,15 @@ func (l *Relay) appendFinal(dst []byte, kind BodyKind, as framing) []byte {
 
 // appendAnnouncement tells which trailer fields may come (RFC 9110 section 6.6.2), as far as the upstream does.
 func (l *Relay) appendAnnouncement(dst []byte) []byte {
+	announced := 0
 	for i := range l.resp.Fields {
 		f := &l.resp.Fields[i]
 		if f.kind != KindTrailer {
 			continue
 		}
 		for name := range options(f.Value) {
-			if isToken(name) && l.opts.Filter.KeepResponseTrailer(name) {
+			if announced < MaxFields && isToken(name) && l.opts.Filter.KeepResponseTrailer(name) {
+				announced++
 				dst = appendField(dst, "Trailer", name)
 			}
 		}

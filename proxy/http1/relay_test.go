@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -223,4 +224,32 @@ func TestPanicWithinARelay(t *testing.T) {
 		t.Error("the connection was not cut")
 	}
 	close(over)
+}
+
+// TestShutdownCutsRelays: an exchange whose client was cut does not wait for its upstream any longer.
+func TestShutdownCutsRelays(t *testing.T) {
+	opts := http1.RelayOptions{ResponseTimeout: 2 * patience, BodyTimeout: patience, StallTimeout: patience}
+	asked, over := make(chan struct{}), make(chan struct{})
+	b, results := relayBed(t, opts, func(conn net.Conn) {
+		readHead(t, conn)
+		close(asked)
+		<-over
+	})
+	defer close(over)
+	c := b.dial(t)
+	c.send(hello)
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Shutdown(ctx); err == nil {
+		t.Error("nothing was in flight")
+	}
+	select {
+	case result := <-results:
+		if result.Fault != http1.FaultClientGone {
+			t.Errorf("result %+v", result)
+		}
+	case <-time.After(patience / 2):
+		t.Error("the exchange does not end")
+	}
 }

@@ -263,7 +263,7 @@ func (w *responseWriter) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	x := w.x
-	if x.hijacked || x.aborted {
+	if x.hijacked || x.aborted || w.status == 0 && x.answered.Load() { // by other means
 		return
 	}
 	if w.status == 0 {

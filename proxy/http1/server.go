@@ -237,6 +237,7 @@ func (s *Server) cutAll() {
 	s.mu.Unlock()
 	s.cut()
 	for _, sc := range conns {
+		sc.conn.lost(absent) // the Sweeper won't tell any more
 		sc.conn.abort()
 	}
 }
