@@ -57,15 +57,15 @@ func relayBed(t *testing.T, opts http1.RelayOptions, backend func(conn net.Conn)
 		up := http1.NewConn(nc)
 		sweeper.Add(up)
 		defer up.Close()
-		head := append(x.Out[:0], x.Request.Method+" / HTTP/1.1\r\nHost: backend\r\n"...)
+		x.Out = append(x.Out[:0], x.Request.Method+" / HTTP/1.1\r\nHost: backend\r\n"...)
 		switch {
 		case x.Request.Chunked:
-			head = append(head, "Transfer-Encoding: chunked\r\n"...)
+			x.Out = append(x.Out, "Transfer-Encoding: chunked\r\n"...)
 		case x.Request.ContentLength > 0:
-			head = append(head, "Content-Length: "+itoa(int(x.Request.ContentLength))+"\r\n"...)
+			x.Out = append(x.Out, "Content-Length: "+itoa(int(x.Request.ContentLength))+"\r\n"...)
 		}
 		var relay http1.Relay
-		result := relay.Run(x, up, append(head, "\r\n"...), opts)
+		result := relay.Run(x, up, append(x.Out, "\r\n"...), opts)
 		if result.Fault != http1.FaultNone && result.Status == 0 {
 			_ = x.Respond(502, nil, "")
 		}
