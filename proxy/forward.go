@@ -74,7 +74,7 @@ func (x *exchange) forward() {
 		x.badResponse("malformed field")
 		return
 	}
-	x.answer(resp)
+	x.answer(resp, cancel)
 }
 
 // outgoing makes the request that the upstream gets, from what was judged and nothing else.
@@ -313,7 +313,7 @@ func validFields(header http.Header) bool {
 }
 
 // answer sends the upstream's response to the client.
-func (x *exchange) answer(resp *http.Response) {
+func (x *exchange) answer(resp *http.Response, cancel func()) {
 	header := x.w.Header()
 	copyResponseFields(header, resp.Header)
 	announced := 0
@@ -334,13 +334,19 @@ func (x *exchange) answer(resp *http.Response) {
 	control := http.NewResponseController(x.w)
 	x.extendWrite()
 	x.w.WriteHeader(resp.StatusCode)
+	var held *hold
 	if resp.ContentLength < 0 && x.r.Method != http.MethodHead && bodyAllowed(resp.StatusCode) {
 		if err := control.Flush(); err != nil {
 			x.gone = true
 			return
 		}
+		held = x.hold(func() {
+			cancel()
+			_ = control.SetWriteDeadline(time.Unix(1, 0)) // a client that doesn't read must not hold us up
+		})
+		defer x.letGo(held)
 	}
-	x.copyBody(resp, control)
+	x.copyBody(resp, control, held)
 	if x.gone || len(resp.Trailer) == 0 {
 		return
 	}
@@ -362,9 +368,9 @@ func (x *exchange) answer(resp *http.Response) {
 	}
 }
 
-// copyBody streams the body; one without a length is flushed with each piece, since it may be a stream of events. A body that the upstream cuts short is cut short for the client too, so that it never
-// looks complete.
-func (x *exchange) copyBody(resp *http.Response, control *http.ResponseController) {
+// copyBody streams the body; one without a length is flushed with each piece, since it may be a stream of events. A body
+// that the upstream cuts short, or that we do, is cut short for the client too, so that it never looks complete.
+func (x *exchange) copyBody(resp *http.Response, control *http.ResponseController, held *hold) {
 	buffer := x.h.buffers.get()
 	defer x.h.buffers.put(buffer)
 	for {
@@ -388,9 +394,11 @@ func (x *exchange) copyBody(resp *http.Response, control *http.ResponseControlle
 			x.extendWrite()
 			return
 		default:
-			if x.r.Context().Err() != nil {
+			switch {
+			case x.letGo(held):
+			case x.r.Context().Err() != nil:
 				x.gone = true
-			} else {
+			default:
 				x.h.metrics.failed(x.verdict.Pass.Upstream(), "response_cut")
 				x.h.log.Debug("response was cut short", "upstream", x.verdict.Pass.Upstream(), "endpoint", x.endpoint, "error", upstream.Cause(err))
 				x.reason, x.refused = refusal.UpstreamProtocol, true

@@ -51,6 +51,7 @@ type Handler struct {
 	now       func() time.Time
 	httpsPort int
 	tunnels   tunnels
+	leases    leases
 	buffers   bufferPool
 	bodies    bodyBudget
 	wires     wirePool
@@ -81,6 +82,7 @@ func NewHandler(opts Options) *Handler {
 		h.now = time.Now
 	}
 	h.tunnels.gauge = h.metrics.tunnels
+	h.leases.live, h.leases.now = h.live, h.now
 	h.live.observe(h.metrics)
 	return h
 }

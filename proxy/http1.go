@@ -26,6 +26,9 @@ type wireExchange struct {
 	relay   http1.Relay
 	random  *rand.ChaCha8
 	handed  bool // to the transports of net/http
+	// held is the review of a response that is streamed, cut says that it ended it.
+	held *hold
+	cut  bool
 }
 
 // wirePool lends exchanges.
@@ -41,7 +44,7 @@ func (p *wirePool) get() *wireExchange {
 }
 
 func (p *wirePool) put(e *wireExchange) {
-	e.outcome, e.x, e.handed = outcome{}, nil, false
+	e.outcome, e.x, e.handed, e.held, e.cut = outcome{}, nil, false, nil, false
 	e.head.forget()
 	e.attempt.Reset()
 	p.pool.Put(e)

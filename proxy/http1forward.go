@@ -37,13 +37,14 @@ func (e *wireExchange) forward() {
 			BodyTimeout:     up.BodyTimeout(),
 			StallTimeout:    stallTimeout,
 			Body:            e.head.early.bytes,
+			Streams:         e,
 		})
 		e.sent = result.Sent
 		if result.Status != 0 {
 			e.status, e.started = result.Status, true
 		}
 		if result.Fault == http1.FaultNone {
-			if result.Reusable {
+			if result.Reusable && !e.cut {
 				up.Release()
 			} else {
 				up.Discard()
@@ -74,6 +75,9 @@ func (e *wireExchange) repeatable() bool {
 
 // broken ends an exchange whose upstream, or whose client, broke off.
 func (e *wireExchange) broken(up *upstream.Conn, result http1.Result) {
+	if e.cut { // by us, who know why
+		return
+	}
 	switch result.Fault {
 	case http1.FaultClientGone:
 		e.gone = true
@@ -87,6 +91,18 @@ func (e *wireExchange) broken(up *upstream.Conn, result http1.Result) {
 		e.fail(up.Fault(result.Err))
 	}
 }
+
+// StreamBegins has a response reviewed that may go on for long (http1.Streams).
+func (e *wireExchange) StreamBegins(up *http1.Conn) {
+	x := e.x
+	e.held = e.hold(func() {
+		up.Interrupt()
+		x.Interrupt()
+	})
+}
+
+// StreamEnds ends that (http1.Streams).
+func (e *wireExchange) StreamEnds() { e.cut = e.letGo(e.held) }
 
 func (e *wireExchange) fail(err error) {
 	if refused, ok := e.failure(err); ok {

@@ -36,6 +36,8 @@ type Deps struct {
 type Program struct {
 	gate      *gate.Gate
 	pipelines []routing.ObjectKey
+	// places are the indexes of pipelines.
+	places map[routing.ObjectKey]int
 	// certificates are by index of Config.Certificates; nil where a certificate is missing or broken.
 	certificates []*certificate
 	// metrics are by index of pipelines; Live resolves them before the Program serves.
@@ -61,8 +63,9 @@ func NewProgram(cfg routing.Config, deps Deps) (*Program, []routing.Problem) {
 	g, problems := gate.New(cfg, gate.Deps{
 		Keyring: deps.Keyring, Upstreams: deps.Upstreams, KeySets: deps.KeySets, TokenCache: deps.TokenCache,
 	})
-	p := &Program{gate: g, pipelines: make([]routing.ObjectKey, 0, len(cfg.Pipelines))}
+	p := &Program{gate: g, pipelines: make([]routing.ObjectKey, 0, len(cfg.Pipelines)), places: make(map[routing.ObjectKey]int, len(cfg.Pipelines))}
 	for i := range cfg.Pipelines {
+		p.places[cfg.Pipelines[i].Key] = len(p.pipelines)
 		p.pipelines = append(p.pipelines, cfg.Pipelines[i].Key)
 	}
 	known := map[string]*certificate{}
@@ -103,6 +106,14 @@ func parseCertificate(cfg *routing.Certificate, known map[string]*certificate) (
 	c := &certificate{chain: cfg.Chain, key: cfg.Key, tls: &pair}
 	known[string(cfg.Chain)] = c
 	return c, nil
+}
+
+// policy returns the token policy that a Pipeline enforces, nil where it enforces none or is not there any more.
+func (p *Program) policy(pipeline routing.ObjectKey) *jwt.Policy {
+	if i, ok := p.places[pipeline]; ok {
+		return p.gate.Policy(i)
+	}
+	return nil
 }
 
 // Certificate returns the server certificate for a name that a client asks for in the TLS handshake (SNI, RFC 6066

@@ -59,7 +59,9 @@ func (x *exchange) switchProtocols(resp *http.Response) {
 		x.gone = true
 		return
 	}
+	held := x.hold(t.close)
 	x.sent = t.run(rw.Reader)
+	x.letGo(held)
 }
 
 // acceptOf is the Sec-WebSocket-Accept for a key (RFC 6455 section 4.2.2).

@@ -148,7 +148,42 @@ type JWTPolicy struct {
 	// errorResponse shapes the answers to refused requests. Absent: the fields' own defaults.
 	// +optional
 	ErrorResponse *ErrorResponse `json:"errorResponse,omitempty"`
+
+	// tunnels says how long what goes on after its request was judged may do so: WebSocket connections, and responses
+	// without a Content-Length, such as events and gRPC streams. They are closed within 5 seconds once the credential or
+	// the consumer is revoked, suspended or gone, or the key that verified the token is cut. Absent: the fields' own
+	// defaults.
+	// +optional
+	Tunnels *Tunnels `json:"tunnels,omitempty"`
 }
+
+// Tunnels bounds WebSocket connections and streamed responses.
+type Tunnels struct {
+	// onExpiry says what becomes of one when the token's `exp` is over, clockSkew forgiven: Close or Keep. Defaults to
+	// Close.
+	// +optional
+	OnExpiry ExpiryAction `json:"onExpiry,omitempty"`
+
+	// maxAge is how long one may last, whoever the caller is. Absent: no bound. Written as in Go, such as 24h. 1s to 8784h.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^([0-9]{1,5}(h|m|s|ms)){1,4}$') && duration(self) >= duration('1s') && duration(self) <= duration('8784h')",message="maxAge must be a duration from 1s to 8784h, such as 24h"
+	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
+}
+
+// ExpiryAction says what becomes of a tunnel when its token expires.
+//
+// +kubebuilder:validation:Enum=Close;Keep
+type ExpiryAction string
+
+const (
+	// ExpiryClose closes it within 5 seconds.
+	ExpiryClose ExpiryAction = "Close"
+
+	// ExpiryKeep leaves it open. Revocations close it all the same.
+	ExpiryKeep ExpiryAction = "Keep"
+)
 
 // JWTMode says what happens to a request without a token.
 //

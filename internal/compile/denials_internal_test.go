@@ -41,6 +41,11 @@ func TestEachMistakeIsFound(t *testing.T) {
 			checkConsumer(&c, errs)
 		}
 	}
+	tunnels := func(age time.Duration) func(*problems) {
+		return func(errs *problems) {
+			newTunnels(&routing.JWT{}, "jwt.tunnels", &v1alpha1.Tunnels{MaxAge: lasting(age)}, errs)
+		}
+	}
 	terminate := func(status int32) func(*problems) {
 		return func(errs *problems) { newTerminate("terminate", &v1alpha1.TerminatePolicy{StatusCode: status}, errs) }
 	}
@@ -73,6 +78,10 @@ func TestEachMistakeIsFound(t *testing.T) {
 		"the longest life":              {limits(func(p *v1alpha1.JWTPolicy) { p.MaxTokenLifetime = lasting(maxMaxTokenLifetime) }), ""},
 		"too long a life":               {limits(func(p *v1alpha1.JWTPolicy) { p.MaxTokenLifetime = lasting(maxMaxTokenLifetime + 1) }), "jwt.maxTokenLifetime"},
 		"too short a life":              {limits(func(p *v1alpha1.JWTPolicy) { p.MaxTokenLifetime = lasting(minMaxTokenLifetime - 1) }), "jwt.maxTokenLifetime"},
+		"the longest tunnel":            {tunnels(maxTunnelAge), ""},
+		"the shortest tunnel":           {tunnels(minTunnelAge), ""},
+		"too long a tunnel":             {tunnels(maxTunnelAge + 1), "jwt.tunnels.maxAge"},
+		"too short a tunnel":            {tunnels(minTunnelAge - 1), "jwt.tunnels.maxAge"},
 		"a media type":                  {limits(func(p *v1alpha1.JWTPolicy) { p.TokenTypes = []string{"application/at+jwt"} }), ""},
 		"a type without a kind":         {limits(func(p *v1alpha1.JWTPolicy) { p.TokenTypes = []string{"/at+jwt"} }), "jwt.tokenTypes[0]"},
 		"a type with a kind of two":     {limits(func(p *v1alpha1.JWTPolicy) { p.TokenTypes = []string{"a b/at+jwt"} }), "jwt.tokenTypes[0]"},

@@ -27,6 +27,8 @@ const (
 	maxClockSkew         = 5 * time.Minute
 	minMaxTokenLifetime  = time.Second
 	maxMaxTokenLifetime  = 8784 * time.Hour
+	minTunnelAge         = time.Second
+	maxTunnelAge         = 8784 * time.Hour
 	schemeBearer         = "Bearer"
 )
 
@@ -98,6 +100,7 @@ func newJWT(p *v1alpha1.Pipeline, field string, policy *v1alpha1.JWTPolicy, errs
 				field, quote(draft.Realm))
 		}
 	}
+	newTunnels(draft, field+".tunnels", policy.Tunnels, errs)
 	draft.Issuers = newIssuers(field+".issuers", policy.Issuers, errs)
 	if len(policy.Issuers) > 0 && policy.Credentials == nil {
 		draft.Credentials = routing.CredentialsRefused

@@ -33,6 +33,7 @@ func enumNames() map[reflect.Type][]string {
 		reflect.TypeFor[routing.ErrorBody]():        {"ProblemDetails", "None"},
 		reflect.TypeFor[routing.ClaimEncoding]():    {"CommaSeparated", "JSON"},
 		reflect.TypeFor[routing.ClaimOperator]():    {"In", "NotIn", "Contains", "ContainsAny", "Exists", "DoesNotExist"},
+		reflect.TypeFor[routing.ExpiryAction]():     {"Close", "Keep"},
 		reflect.TypeFor[routing.SenderConstraint](): {"Refuse", "Ignore"},
 		reflect.TypeFor[routing.ScopeMatch]():       {"All", "Any"},
 		reflect.TypeFor[routing.TokenForwarding]():  {"Strip", "Preserve"},

@@ -49,6 +49,23 @@ func newTokenLimits(draft *routing.JWT, field string, policy *v1alpha1.JWTPolicy
 	}
 }
 
+// newTunnels compiles how long tunnels may last.
+func newTunnels(draft *routing.JWT, field string, tunnels *v1alpha1.Tunnels, errs *problems) {
+	if tunnels == nil {
+		return
+	}
+	draft.Tunnels.OnExpiry = choose(errs, field+".onExpiry", tunnels.OnExpiry,
+		choice[v1alpha1.ExpiryAction, routing.ExpiryAction]{v1alpha1.ExpiryClose, routing.ExpiryClose},
+		choice[v1alpha1.ExpiryAction, routing.ExpiryAction]{v1alpha1.ExpiryKeep, routing.ExpiryKeep},
+	)
+	if age := tunnels.MaxAge; age != nil {
+		draft.Tunnels.MaxAge = age.Duration
+		if age.Duration < minTunnelAge || age.Duration > maxTunnelAge {
+			errs.invalid("%s.maxAge: %s is out of bounds; write 1s to 8784h", field, age.Duration)
+		}
+	}
+}
+
 // newTokenType writes a media type as proxy/jwt compares it (RFC 7515 section 4.1.9).
 func newTokenType(name string) (string, bool) {
 	kind, subtype, whole := strings.Cut(name, "/")

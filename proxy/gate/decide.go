@@ -125,6 +125,9 @@ func (s *steps) admit(ctx context.Context, v *Verdict, h head.Head, match *routi
 		v.DryRun = true
 		t.Add(trace.Pass, "enforcement is DryRun: %s is counted, and the request goes on as anonymous", refused.Reason)
 	}
+	if !v.DryRun {
+		v.Lease = allowed.Lease()
+	}
 	s.policy.StripToken(h)
 	switch {
 	case v.DryRun, allowed.Anonymous():

@@ -69,6 +69,15 @@ func New(cfg routing.Config, deps Deps) (*Gate, []routing.Problem) {
 	return g, problems
 }
 
+// Policy returns the token policy that a Pipeline enforces, by its index in Config.Pipelines; nil where it enforces none.
+func (g *Gate) Policy(pipeline int) *jwt.Policy {
+	if pipeline < 0 || pipeline >= len(g.steps) || !g.steps[pipeline].ready || g.steps[pipeline].policy == nil ||
+		g.steps[pipeline].pipeline.JWT.Enforcement == routing.EnforcementDryRun {
+		return nil
+	}
+	return g.steps[pipeline].policy
+}
+
 // Table is the routing table.
 func (g *Gate) Table() *routing.Table { return g.table }
 

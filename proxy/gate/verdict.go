@@ -51,6 +51,10 @@ type Verdict struct {
 	// for want of a scope or group as well, and of one that went on as anonymous although it was.
 	Caller jwt.Identity
 
+	// Lease is what an admitted caller was let through by, for as long as the exchange lasts; zero where nothing is to be
+	// judged again.
+	Lease jwt.Lease
+
 	reserved *reserved
 }
 

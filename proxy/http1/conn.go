@@ -330,6 +330,10 @@ func (c *Conn) orphan() {
 	_ = c.nc.SetDeadline(time.Unix(1, 0)) // fails where c was closed: nobody waits then
 }
 
+// Interrupt has all reads and writes end with ErrPeerGone from now on, those that wait among them: the connection is of no
+// use any more. It may be called from any goroutine.
+func (c *Conn) Interrupt() { c.orphan() }
+
 // adopt makes c usable after orphan.
 func (c *Conn) adopt() {
 	c.mu.Lock()

@@ -183,6 +183,10 @@ func (x *Exchange) CloseAfter() { x.last = true }
 // whole.
 func (x *Exchange) Abort() { x.aborted = true }
 
+// Interrupt has reads from the client and writes to it end, those that wait among them: the connection is of no use any more.
+// It may be called from any goroutine until the Handler returns.
+func (x *Exchange) Interrupt() { x.conn.Interrupt() }
+
 // Hijack takes the connection over: it returns the connection and what was received behind the head, and the Server has
 // nothing more to do with it. Deadlines and time-outs are taken away.
 func (x *Exchange) Hijack() (net.Conn, []byte, error) {

@@ -78,6 +78,15 @@ type RelayOptions struct {
 	StallTimeout time.Duration
 	// Body is the request's body where it was read already, as a whole.
 	Body []byte
+	// Streams is told of a response's body without a length; nil tells nobody.
+	Streams Streams
+}
+
+// Streams is told when a response's body begins whose length nobody knows, so that it may go on for long, and when it has
+// ended, in whatever way. Meanwhile Conn.Interrupt and Exchange.Interrupt may be called to end it.
+type Streams interface {
+	StreamBegins(up *Conn)
+	StreamEnds()
 }
 
 // Relay sends requests to upstreams and responses to clients. It is used for one exchange at a time, and again for the
@@ -391,6 +400,10 @@ func (l *Relay) body() {
 		x.CloseAfter() // what is left of the body must never be read as a request
 	}
 	kind, as := resp.Body(x.Request.Method), bare
+	if streams := l.opts.Streams; streams != nil && (kind == ChunkedBody || kind == UntilClose) {
+		streams.StreamBegins(l.up)
+		defer streams.StreamEnds()
+	}
 	switch {
 	case kind != ChunkedBody && kind != UntilClose:
 	case x.Request.Minor > 0:

@@ -122,6 +122,12 @@ func (s *Set) Has(kid string) bool {
 	return k != nil && k.byKID[kid] != nil
 }
 
+// Holds reports whether the set has that key now, under whatever name. It causes no fetch and waits for none.
+func (s *Set) Holds(key *jose.Key) bool {
+	k := s.fresh(s.opts.Now())
+	return k != nil && slices.ContainsFunc(k.all, func(known *jose.Key) bool { return known.SameMaterial(*key) })
+}
+
 // Keys returns all keys, for tokens that name none. It causes no fetch, and waits only where the set was never fetched.
 // The slice must not be changed. The error is ErrUnavailable.
 func (s *Set) Keys(ctx context.Context) ([]*jose.Key, error) {

@@ -85,6 +85,8 @@ func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, h he
 	if t == nil { // what is explained is not let through
 		entry.UseOf(key).Note(now)
 	}
+	allowed.lease.key, allowed.lease.algorithm = key, u.Algorithm()
+	allowed.lease.credential, allowed.lease.keyID = entry.Key, entry.KeyID
 	allowed.identity = Identity{
 		Consumer:   entry.Consumer,
 		Credential: entry.Key,
@@ -218,7 +220,9 @@ func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, h head.Head, no
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	return Allowed{by: p, fields: fields, identity: Identity{Scopes: claims.Scopes}}, nil
+	allowed := Allowed{by: p, fields: fields, identity: Identity{Scopes: claims.Scopes}}
+	allowed.lease.times(&claims)
+	return allowed, nil
 }
 
 // judge compares the claims of a verified token with what the policy and the credential ask for.

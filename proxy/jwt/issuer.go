@@ -115,7 +115,7 @@ func (p *Policy) issuer(u *token.Unverified) *issuer {
 
 // authenticateIssued judges a token of an identity provider, by that provider's keys alone.
 func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
-	verified, refused := i.verify(ctx, u, now, t)
+	verified, key, refused := i.verify(ctx, u, now, t)
 	explainKeys(t, u, refused)
 	if refused != nil {
 		return Allowed{}, refused
@@ -125,7 +125,10 @@ func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unv
 	if refused != nil {
 		return Allowed{}, refused
 	}
-	consumer, known := p.credentials[0].ByIdentity(i.terms.Issuer, verified.Text)
+	identity, known := p.credentials[0].ByIdentity(i.terms.Issuer, verified.Text)
+	consumer := identity.Consumer
+	allowed.lease.key, allowed.lease.algorithm, allowed.lease.consumer = key, u.Algorithm(), consumer
+	allowed.lease.issuer, allowed.lease.claim, allowed.lease.value = i.terms.Issuer, identity.Claim, identity.Value
 	switch {
 	case consumer != nil && consumer.State != keyring.StateActive:
 		refused = refuse(refusal.ConsumerSuspended)
@@ -143,12 +146,11 @@ func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unv
 	return allowed, nil
 }
 
-func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time, t *trace.Trace) (token.Verified, *Refused) {
+func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
 	if !slices.Contains(i.algorithms, u.Algorithm()) {
-		return token.Verified{}, refuse(refusal.AlgorithmNotAllowed)
+		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	}
-	verified, _, refused := verify(ctx, u, &i.terms, now, t)
-	return verified, refused
+	return verify(ctx, u, &i.terms, now, t)
 }
 
 // verifyRemote checks the signature with the key of a remote set that the token names, or with each that permits the

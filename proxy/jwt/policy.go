@@ -39,6 +39,7 @@ type Policy struct {
 	requiredScopes []string
 	scopeMatch     routing.ScopeMatch
 	forwarding     routing.TokenForwarding
+	tunnels        routing.Tunnels
 	cache          *Cache
 }
 
@@ -102,6 +103,7 @@ func NewPolicy(cfg routing.JWT, deps Deps) (*Policy, error) {
 		requiredScopes: slices.Clone(cfg.RequiredScopes),
 		scopeMatch:     cfg.ScopeMatch,
 		forwarding:     cfg.TokenForwarding,
+		tunnels:        cfg.Tunnels,
 		cache:          deps.Cache,
 	}
 	for _, namespace := range cfg.FromNamespaces {
@@ -150,7 +152,17 @@ func check(cfg routing.JWT) error {
 	case cfg.TokenForwarding > routing.TokenPreserve:
 		return fmt.Errorf("token forwarding %d is not known", cfg.TokenForwarding)
 	}
-	return checkSelector(cfg.Selector)
+	return errors.Join(checkTunnels(cfg.Tunnels), checkSelector(cfg.Selector))
+}
+
+func checkTunnels(tunnels routing.Tunnels) error {
+	switch {
+	case tunnels.OnExpiry > routing.ExpiryKeep:
+		return fmt.Errorf("action %d at expiry is not known", tunnels.OnExpiry)
+	case tunnels.MaxAge < 0:
+		return fmt.Errorf("tunnels of at most %v", tunnels.MaxAge)
+	}
+	return nil
 }
 
 func checkSelector(selector []routing.LabelRequirement) error {

@@ -38,6 +38,8 @@ func TestNewPolicyRefusesWhatHasNoMeaning(t *testing.T) {
 		"an unknown constraint":      {func(cfg *routing.JWT) { cfg.SenderConstraint = 9 }, "sender constraint"},
 		"an unknown scope match":     {func(cfg *routing.JWT) { cfg.ScopeMatch = 9 }, "scope match"},
 		"an unknown forwarding":      {func(cfg *routing.JWT) { cfg.TokenForwarding = 9 }, "forwarding"},
+		"an unknown end of tunnels":  {func(cfg *routing.JWT) { cfg.Tunnels.OnExpiry = 9 }, "at expiry"},
+		"tunnels of negative age":    {func(cfg *routing.JWT) { cfg.Tunnels.MaxAge = -1 }, "tunnels"},
 		"an unknown label operator":  {func(cfg *routing.JWT) { cfg.Selector = []routing.LabelRequirement{{Key: "a", Operator: 9}} }, "label operator"},
 		"no token source":            {func(cfg *routing.JWT) { cfg.TokenSources = nil }, "no token source"},
 		"an unknown token source":    {source(routing.TokenSource{Type: 9, Name: "x"}), "type 9"},

@@ -15,6 +15,7 @@ type Allowed struct {
 	anonymous bool
 	identity  Identity
 	fields    []claimField // what SetClaims sets
+	lease     Lease
 }
 
 // Granted says whether the caller was let through: whether this is not the zero value.

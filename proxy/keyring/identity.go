@@ -69,12 +69,12 @@ func (i *issuerIdentities) add(identity Identity, rank int) {
 	}
 }
 
-// ByIdentity returns the Consumer that a token of an issuer stands for; claim returns the token's claim of a name, where
-// it is a string. known says whether an Identity is the token's, also one whose Consumer is not accepted.
-func (n *Namespace) ByIdentity(issuer string, claim func(name string) (string, bool)) (consumer *Consumer, known bool) {
+// ByIdentity returns the Identity of a token of an issuer, with the Consumer that it stands for; claim returns the token's
+// claim of a name, where it is a string. known says whether there is one, also one whose Consumer is not accepted.
+func (n *Namespace) ByIdentity(issuer string, claim func(name string) (string, bool)) (identity Identity, known bool) {
 	all := n.identities.Load()
 	if all == nil {
-		return nil, false
+		return Identity{}, false
 	}
 	of := (*all)[issuer]
 	best := ranked{}
@@ -85,7 +85,18 @@ func (n *Namespace) ByIdentity(issuer string, claim func(name string) (string, b
 		}
 		if found, ok := of.values[claimValue{name, value}]; ok && (!known || found.rank < best.rank) {
 			best, known = found, true
+			identity.Claim, identity.Value = name, value
 		}
 	}
-	return best.consumer, known
+	identity.Consumer = best.consumer
+	return identity, known
+}
+
+// Stands returns the Consumer that an identity stands for, nil where it stands for none any more.
+func (n *Namespace) Stands(issuer, claim, value string) *Consumer {
+	all := n.identities.Load()
+	if all == nil {
+		return nil
+	}
+	return (*all)[issuer].values[claimValue{claim, value}].consumer
 }

@@ -36,10 +36,14 @@ func TestIdentities(t *testing.T) {
 		"a namespace that nobody spoke of": {"desert", "idp", map[string]string{"sub": "7"}, nil, false},
 	}
 	look := func(namespace, issuer string, claims map[string]string) (*Consumer, bool) {
-		return ring.Namespace(namespace).ByIdentity(issuer, func(name string) (string, bool) {
+		identity, known := ring.Namespace(namespace).ByIdentity(issuer, func(name string) (string, bool) {
 			value, ok := claims[name]
 			return value, ok
 		})
+		if stands := ring.Namespace(namespace).Stands(issuer, identity.Claim, identity.Value); stands != identity.Consumer || claims[identity.Claim] != identity.Value {
+			t.Errorf("by %q: %q, which stands for %+v", identity.Claim, identity.Value, stands)
+		}
+		return identity.Consumer, known
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -49,7 +53,7 @@ func TestIdentities(t *testing.T) {
 		})
 	}
 	ring.SetIdentities([]Identity{{"bank", "idp", "sub", "7", bob}})
-	if got, known := shop.ByIdentity("idp", func(string) (string, bool) { return "7", true }); got != nil || known {
+	if got, known := shop.ByIdentity("idp", func(string) (string, bool) { return "7", true }); got.Consumer != nil || known {
 		t.Errorf("an identity that was taken away: %+v, %t", got, known)
 	}
 	if got, _ := look("bank", "idp", map[string]string{"sub": "7"}); got != bob {

@@ -167,7 +167,27 @@ type JWT struct {
 	Body ErrorBody
 	// ResourceMetadata is a URL of printable ASCII for challenges (RFC 9728 section 5.1), empty for none.
 	ResourceMetadata string
+	// Tunnels bounds what goes on after its request was judged.
+	Tunnels Tunnels
 }
+
+// Tunnels bounds connections that switched to another protocol, and responses that are streamed.
+type Tunnels struct {
+	// OnExpiry says what becomes of one when the caller's token has expired.
+	OnExpiry ExpiryAction
+	// MaxAge is how long one may last; 0 is without end.
+	MaxAge time.Duration
+}
+
+// ExpiryAction says what becomes of a tunnel when the caller's token has expired.
+type ExpiryAction uint8
+
+const (
+	// ExpiryClose closes it.
+	ExpiryClose ExpiryAction = iota
+	// ExpiryKeep leaves it open.
+	ExpiryKeep
+)
 
 // Mode says what happens to a request without a token.
 type Mode uint8
