@@ -15,7 +15,6 @@ import (
 	"unique"
 
 	josev4 "github.com/go-jose/go-jose/v4"
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Errors of Verify. They say nothing about the key or the signature.
@@ -55,7 +54,7 @@ type material struct {
 
 type method struct {
 	algorithm Algorithm
-	signing   jwt.SigningMethod
+	signing   verifier
 }
 
 // newKey binds a key of that family to algorithms, which all belong to the family. An empty kid becomes the thumbprint,
@@ -63,7 +62,7 @@ type method struct {
 func newKey(kid string, f family, public any, algorithms []Algorithm) (*Key, error) {
 	m := &material{kid: kid, family: f, public: public, methods: make([]method, 0, len(algorithms))}
 	for _, a := range algorithms {
-		m.methods = append(m.methods, method{algorithm: a, signing: a.method()})
+		m.methods = append(m.methods, method{algorithm: a, signing: newVerifier(a, public)})
 	}
 	if f != familyHMAC {
 		sum, err := (&josev4.JSONWebKey{Key: public}).Thumbprint(crypto.SHA256)
@@ -132,7 +131,7 @@ func (k Key) Permits(a Algorithm) bool {
 	return k.signing(a) != nil
 }
 
-func (k Key) signing(a Algorithm) jwt.SigningMethod {
+func (k Key) signing(a Algorithm) verifier {
 	methods := k.known().methods
 	for i := range methods {
 		if methods[i].algorithm == a {
