@@ -12,6 +12,7 @@ VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo d
 IMAGE      ?= ghcr.io/ostiary/ostiary:$(VERSION)
 FUZZTIME   ?= 10s
 BENCHCOUNT ?= 6
+BENCHFLAGS ?=
 TESTFLAGS  ?=
 
 LDFLAGS := -s -w -X github.com/ostiary/ostiary/internal/app.version=$(VERSION)
@@ -90,6 +91,12 @@ mutate: ## Take each denial of who gets in away in turn; fail where no test noti
 .PHONY: bench
 bench: ## Run the benchmarks BENCHCOUNT (6) times each, in the form benchstat reads
 	@$(SLOW_STEP) "benchmarks" go test -run='^$$' -bench=. -benchmem -count=$(BENCHCOUNT) ./proxy/... ./internal/compile/...
+
+.PHONY: bench-peers
+bench-peers: ## Measure what a request costs, beside HAProxy and nginx; BENCHFLAGS, see docs/performance.md (10 minutes)
+	@hack/bench/peers.sh
+	@$(SLOW_STEP) "build bin/ostiary (a few minutes with an empty Go cache)" $(MAKE) build
+	@go run ./hack/bench -out docs/performance $(BENCHFLAGS) bin/ostiary
 
 ##@ Change
 

@@ -37,6 +37,7 @@ import (
 	"github.com/ostiary/ostiary/proxy"
 	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/jwks"
+	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/server"
@@ -89,6 +90,7 @@ func clock() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 type bed struct {
 	live      *proxy.Live
 	ring      *keyring.Keyring
+	cache     *jwt.Cache
 	upstreams *upstream.Registry
 	keySets   *jwks.Registry // nil, unless a test gives one
 	metrics   *prometheus.Registry
@@ -132,6 +134,7 @@ func newBedAt(t testing.TB, now func() time.Time) *bed {
 	b := &bed{
 		live:    &proxy.Live{},
 		ring:    keyring.New(),
+		cache:   jwt.NewCache(jwt.CacheOptions{Bytes: 1 << 20}),
 		metrics: prometheus.NewRegistry(),
 		access:  &lines{},
 		roots:   x509.NewCertPool(),
@@ -186,7 +189,9 @@ func newBedAt(t testing.TB, now func() time.Time) *bed {
 func (b *bed) publish(t testing.TB, cfg routing.Config) []routing.Problem {
 	t.Helper()
 	b.upstreams.Apply(cfg.Upstreams)
-	program, problems := proxy.NewProgram(cfg, proxy.Deps{Keyring: b.ring, Upstreams: b.upstreams, KeySets: b.keySets, Previous: b.live.Load()})
+	program, problems := proxy.NewProgram(cfg, proxy.Deps{
+		Keyring: b.ring, Upstreams: b.upstreams, KeySets: b.keySets, TokenCache: b.cache, Previous: b.live.Load(),
+	})
 	b.live.Store(program)
 	return problems
 }

@@ -61,7 +61,8 @@ func newBed(ctx context.Context, dir string, opts options) (*bed, error) {
 	if err := errors.Join(b.configure(), b.compile("backend"), b.compile("relay")); err != nil {
 		return nil, err
 	}
-	return b, b.start(opts)
+	err = b.start(opts)
+	return b, err
 }
 
 // need says which programs are missing and where they come from.
@@ -174,7 +175,7 @@ func (b *bed) start(opts options) error {
 		{"ostiary without cache", proxyCPU, ostiary(p.OstiaryNoCache, 0, "--token-cache=0"), p.OstiaryNoCache},
 		{"ostiary on net/http", proxyCPU, ostiary(p.OstiaryNetHTTP, 0, "--http-engine=net/http"), p.OstiaryNetHTTP},
 	} {
-		cmd := exec.CommandContext(b.ctx, "taskset", append([]string{"-c", one.cpu}, one.args...)...) //nolint:gosec // ours
+		cmd := exec.CommandContext(b.ctx, "taskset", append([]string{"-c", one.cpu}, one.args...)...)
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -201,7 +202,10 @@ func (b *bed) await(port int) error {
 		if time.Now().After(deadline) || b.ctx.Err() != nil {
 			return fmt.Errorf("wait for port %d: %w", port, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-b.ctx.Done():
+		}
 	}
 }
 

@@ -49,7 +49,8 @@ func newKeys() (keys, error) {
 	if k.rs256, err = token(jwt.SigningMethodRS256, private); err != nil {
 		return k, err
 	}
-	return k, k.certify()
+	err = k.certify()
+	return k, err
 }
 
 // token is one as identity providers make them, good for an hour.

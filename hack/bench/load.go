@@ -64,7 +64,7 @@ func makeRequests(ctx context.Context, one *contender, l load, seconds int) (flo
 		done, failed = regexp.MustCompile(`(\d+) requests in`), regexp.MustCompile(`Non-2xx or 3xx responses: \d+|Socket errors: .*`)
 	}
 	args = append([]string{"-c", loadCPU}, args...)
-	out, err := exec.CommandContext(ctx, "taskset", args...).CombinedOutput() //nolint:gosec // ours
+	out, err := exec.CommandContext(ctx, "taskset", args...).CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("make requests: %w: %s", err, out)
 	}
@@ -111,6 +111,7 @@ func measureIdle(ctx context.Context, b *bed, one *contender) (float64, error) {
 			return 0, fmt.Errorf("read the answer: %w", err)
 		}
 		_, err = io.Copy(io.Discard, resp.Body)
+		err = errors.Join(err, resp.Body.Close())
 		if err != nil || resp.StatusCode != http.StatusOK {
 			return 0, fmt.Errorf("%w: status %d, %w", errFailures, resp.StatusCode, err)
 		}

@@ -43,7 +43,7 @@ func newReport(ctx context.Context, opts options) *report {
 		Versions: []string{runtime.Version()},
 	}
 	for _, command := range [][]string{{opts.ostiary, "version"}, {"haproxy", "-v"}, {"nginx", "-v"}} {
-		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput() //nolint:gosec // ours
+		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
 		if err == nil {
 			first, _, _ := strings.Cut(string(out), "\n")
 			r.Versions = append(r.Versions, strings.TrimSpace(first))
@@ -116,7 +116,7 @@ func (r *report) write(dir string) error {
 		return fmt.Errorf("encode the report: %w", err)
 	}
 	for name, content := range map[string][]byte{"bench.json": append(text, '\n'), "bench.svg": r.plot()} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil { //nolint:gosec // published
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 	}
