@@ -59,7 +59,7 @@ func makeRequests(ctx context.Context, one *contender, l load, seconds int) (flo
 		done, failed = regexp.MustCompile(`status codes: (\d+) 2xx`), regexp.MustCompile(`[1-9]\d* [345]xx|[1-9]\d* (errored|timeout)`)
 	} else {
 		args = []string{
-			"wrk", "-t1", "-c" + strconv.Itoa(l.connections), "-d" + strconv.Itoa(seconds) + "s", "-H", "Host: " + host, "-H", authorization, l.url(at),
+			"wrk", "-t1", "-T30s", "-c" + strconv.Itoa(l.connections), "-d" + strconv.Itoa(seconds) + "s", "-H", "Host: " + host, "-H", authorization, l.url(at),
 		}
 		done, failed = regexp.MustCompile(`(\d+) requests in`), regexp.MustCompile(`Non-2xx or 3xx responses: \d+|Socket errors: .*`)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,25 +89,44 @@ func (r *report) add(name, unit, contender string, sample float64) {
 	one.Median = (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// print writes the table. The ratio is what Ostiary needs for each unit that the other needs.
+// print writes the table.
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n%s\nmedians of %d rounds of %d s\n\n", r.Machine, strings.Join(r.Versions, " | "), r.Rounds, r.Seconds)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CASE\tWHO\tMEDIAN\tRANGE\tUNIT\tOSTIARY NEEDS")
 	for _, c := range r.Cases {
 		for i, one := range c.Contenders {
-			ratio := ""
-			if i > 0 && one.Median > 0 {
-				ratio = fmt.Sprintf("%.2f x", c.Contenders[0].Median/one.Median)
-			}
 			fmt.Fprintf(table, "%s\t%s\t%.1f\t%.1f-%.1f\t%s\t%s\n",
-				c.Name, one.Name, one.Median, slices.Min(one.Samples), slices.Max(one.Samples), c.Unit, ratio)
+				c.Name, one.Name, one.Median, slices.Min(one.Samples), slices.Max(one.Samples), c.Unit, c.ratio(i))
 		}
 	}
 	_ = table.Flush() // to a terminal
 }
 
-// write writes the JSON and the plot.
+// markdown is the table as a page.
+func (r *report) markdown() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench-peers`; see [performance](../performance.md) for what it means.\n\n")
+	fmt.Fprintf(&b, "- %s\n- %s\n- %s\n- medians of %d rounds of %d s\n\n", r.Date, r.Machine, strings.Join(r.Versions, "; "), r.Rounds, r.Seconds)
+	fmt.Fprintf(&b, "| case | who | median | range | unit | Ostiary needs |\n|---|---|---|---|---|---|\n")
+	for _, c := range r.Cases {
+		for i, one := range c.Contenders {
+			fmt.Fprintf(&b, "| %s | %s | %.1f | %.1f-%.1f | %s | %s |\n",
+				c.Name, one.Name, one.Median, slices.Min(one.Samples), slices.Max(one.Samples), c.Unit, c.ratio(i))
+		}
+	}
+	return b.Bytes()
+}
+
+// ratio is what Ostiary needs for each unit that another one needs.
+func (c *caseReport) ratio(i int) string {
+	if i == 0 || c.Contenders[i].Median <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f x", c.Contenders[0].Median/c.Contenders[i].Median)
+}
+
+// write writes the JSON, the plot and the table.
 func (r *report) write(dir string) error {
 	if dir == "" {
 		return nil
@@ -115,7 +135,7 @@ func (r *report) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}
-	for name, content := range map[string][]byte{"bench.json": append(text, '\n'), "bench.svg": r.plot()} {
+	for name, content := range map[string][]byte{"bench.json": append(text, '\n'), "bench.svg": r.plot(), "results.md": r.markdown()} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
