@@ -29,8 +29,13 @@ type Conn struct {
 	below syscall.RawConn // of tcp, for polling
 
 	read, write transfer
-	peek        func(fd uintptr)
-	quiet       bool
+	// ask writes question, of which asked bytes were taken, and reads then.
+	ask      func(fd uintptr) bool
+	question []byte
+	asked    int
+
+	peek  func(fd uintptr)
+	quiet bool
 
 	sweeper *Sweeper
 	slot    int // in the Sweeper's list, under its lock
@@ -83,7 +88,7 @@ func (c *Conn) init(nc net.Conn) {
 			c.below = rawOf(c.tcp)
 			if ownTransfers {
 				c.raw = c.below
-				c.read.try, c.write.try = c.receive, c.send
+				c.read.try, c.write.try, c.ask = c.receive, c.send, c.inquire
 			}
 		}
 	}
@@ -144,6 +149,25 @@ func (c *Conn) Read(p []byte) (int, error) {
 		err = t.err
 	}
 	return t.n, c.fault(err)
+}
+
+// Ask writes a request and reads what comes back into answer, in one wait: an end that speaks first has nothing to read
+// before, so that looking for it would be in vain. sent is how much of the request was written; where that is not all of
+// it, nothing was read, and the caller goes on with Write. Nobody else may read or write meanwhile, and what is there to be
+// read already may go unnoticed until more comes.
+func (c *Conn) Ask(request, answer []byte) (sent, n int, err error) {
+	if c.raw == nil || len(request) == 0 || len(answer) == 0 {
+		return 0, 0, nil
+	}
+	t := &c.read
+	t.p, t.n, t.err = answer, 0, nil
+	c.question, c.asked = request, 0
+	err = c.raw.Read(c.ask)
+	t.p, c.question = nil, nil
+	if err == nil {
+		err = t.err
+	}
+	return c.asked, t.n, c.fault(err)
 }
 
 // Write writes all of p, or returns an error: os.ErrDeadlineExceeded and ErrPeerGone as Read does.

@@ -58,6 +58,21 @@ func (c *Conn) receive(fd uintptr) bool {
 	return !waiting
 }
 
+// inquire writes for Ask when it is called first, and reads when it is called again: there is something to read then. It
+// reports whether Ask is done.
+func (c *Conn) inquire(fd uintptr) bool {
+	if c.question == nil {
+		return c.receive(fd)
+	}
+	n, errno := sendto(fd, c.question)
+	if errno == 0 {
+		c.asked = n
+	}
+	whole := c.asked == len(c.question)
+	c.question = nil
+	return !whole // Write tells what is wrong
+}
+
 // send writes for Write; it reports whether that is done.
 func (c *Conn) send(fd uintptr) bool {
 	t := &c.write

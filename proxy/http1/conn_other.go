@@ -15,6 +15,8 @@ func receiveOnce(uintptr, []byte) (n int, waiting bool, err error) {
 
 func (c *Conn) receive(uintptr) bool { panic("http1: own transfers on a system without them") }
 
+func (c *Conn) inquire(uintptr) bool { panic("http1: own transfers on a system without them") }
+
 func (c *Conn) send(uintptr) bool { panic("http1: own transfers on a system without them") }
 
 func (c *Conn) await() (int, error) { return 0, errors.ErrUnsupported }

@@ -102,6 +102,8 @@ type Relay struct {
 	buf    []byte
 	// [r:w) of buf is what came from the upstream and was not used yet.
 	r, w int
+	// asked is what went wrong when the request's answer was waited for first.
+	asked error
 	// heard says that something came, dated that the response has a Date.
 	heard, dated bool
 
@@ -114,7 +116,7 @@ func (l *Relay) Run(x *Exchange, up *Conn, head []byte, opts RelayOptions) Resul
 	if l.buf == nil {
 		l.buf = make([]byte, relayBuffer)
 	}
-	l.x, l.up, l.opts, l.out, l.r, l.w, l.heard, l.result = x, up, opts, head, 0, 0, false, Result{}
+	l.x, l.up, l.opts, l.out, l.r, l.w, l.asked, l.heard, l.result = x, up, opts, head, 0, 0, nil, false, Result{}
 	l.pump.reset(l)
 	l.run()
 	x.Out = l.out[:0]
@@ -133,8 +135,8 @@ func (l *Relay) run() {
 			l.pump.stop(0)
 		}
 	}()
-	sent := l.send()
 	l.x.conn.Watch(l.up)
+	sent := l.send()
 	if l.receive(sent) {
 		l.body()
 	}
@@ -188,14 +190,22 @@ func (l *Relay) begin() error {
 // send sends what is there, and has the pump send the rest of the body. An upstream that does not take it may have
 // answered all the same, which receive finds out.
 func (l *Relay) send() error {
+	out, whole := l.out, l.taken()
 	l.up.ExpireWrite(l.opts.StallTimeout)
-	if _, err := l.up.Write(l.out); err != nil {
+	if whole {
+		l.up.ExpireRead(l.opts.ResponseTimeout)
+		var sent int
+		sent, l.w, l.asked = l.up.Ask(out, l.buf)
+		l.heard = l.w > 0
+		if out = out[sent:]; len(out) == 0 {
+			return nil
+		}
+	}
+	if _, err := l.up.Write(out); err != nil {
 		l.untaken(err)
 		return err
 	}
-	if l.taken() {
-		l.up.ExpireRead(l.opts.ResponseTimeout)
-	} else {
+	if !whole {
 		l.pump.start()
 	}
 	return nil
@@ -302,7 +312,10 @@ func (l *Relay) fill(sent error) bool {
 		}
 		l.buf = append(l.buf, make([]byte, len(l.buf))...) // kept: there will be others like it
 	}
-	n, err := l.up.Read(l.buf[l.w:])
+	n, err := 0, l.asked
+	if l.asked = nil; err == nil {
+		n, err = l.up.Read(l.buf[l.w:])
+	}
 	if n > 0 {
 		l.w += n
 		l.heard = true
