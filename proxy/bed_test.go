@@ -260,10 +260,10 @@ func (b *bed) credential(t testing.TB) {
 		Key:   key2("acme-orders"),
 		KeyID: "acme-orders",
 		State: keyring.StateActive,
-		Consumer: &keyring.Consumer{
+		Consumer: keyring.NewConsumer(keyring.Consumer{
 			Key: key2("acme"), UID: "7a1c", Username: "acme", CustomID: "crm-4711",
 			Groups: []string{"partners", "gold"}, State: keyring.StateActive,
-		},
+		}),
 		Keys: keyring.Keys(keys...),
 	})
 }

@@ -116,6 +116,47 @@ func TestConnTransfers(t *testing.T) {
 	}
 }
 
+// TestAsk: a request is written and its answer read; what is too long for one write is left to Write, and kinds of
+// connections that can't are left alone.
+func TestAsk(t *testing.T) {
+	c, far := pair(t, nil)
+	answer := make([]byte, 16)
+	go func() {
+		_, _ = io.ReadFull(far, make([]byte, 4))
+		_, _ = io.WriteString(far, "pong")
+	}()
+	if sent, n, err := c.Ask([]byte("ping"), answer); sent != 4 || string(answer[:n]) != "pong" || err != nil {
+		t.Errorf("sent %d, got %q, %v", sent, answer[:n], err)
+	}
+	long := make([]byte, 64<<20) // more than the kernel holds
+	if sent, n, err := c.Ask(long, answer); sent == 0 || sent == len(long) || n != 0 || err != nil {
+		t.Errorf("sent %d of %d, got %d, %v", sent, len(long), n, err)
+	}
+	if sent, n, err := c.Ask(nil, answer); sent != 0 || n != 0 || err != nil {
+		t.Errorf("asked nothing: sent %d, got %d, %v", sent, n, err)
+	}
+	other, _ := pair(t, func(c net.Conn) net.Conn { return opaque{c} })
+	if sent, n, err := other.Ask([]byte("ping"), answer); sent != 0 || n != 0 || err != nil {
+		t.Errorf("asked on another kind: sent %d, got %d, %v", sent, n, err)
+	}
+}
+
+// TestAskInVain: an end that has gone, and one that is silent, end the wait.
+func TestAskInVain(t *testing.T) {
+	gone, far := pair(t, nil)
+	if err := far.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, n, err := gone.Ask([]byte("ping"), make([]byte, 16)); n != 0 || err == nil {
+		t.Errorf("got %d, %v from an end that has gone", n, err)
+	}
+	silent, _ := pair(t, nil)
+	silent.ExpireRead(20 * time.Millisecond)
+	if sent, n, err := silent.Ask([]byte("ping"), make([]byte, 16)); sent != 4 || n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("sent %d, got %d, %v from an end that is silent", sent, n, err)
+	}
+}
+
 func TestConnReset(t *testing.T) {
 	c, far := pair(t, nil)
 	if err := far.SetLinger(0); err != nil {
