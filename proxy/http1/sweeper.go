@@ -22,9 +22,10 @@ const (
 // goroutine and a coarse clock for all of them. A deadline costs one atomic store this way, where a timer per read and
 // write would cost more than the read itself.
 type Sweeper struct {
-	start time.Time
-	now   atomic.Int64 // nanoseconds since start
-	date  atomic.Pointer[string]
+	now atomic.Int64 // nanoseconds since it was made, but for what ticks were late by
+	// told is when the clock was set last, known to the goroutine alone.
+	told time.Time
+	date atomic.Pointer[string]
 	// second is the one that date tells, known to the goroutine alone.
 	second int64
 	poll   poller
@@ -39,9 +40,10 @@ type Sweeper struct {
 // NewSweeper returns a Sweeper at work. Close ends it.
 func NewSweeper() *Sweeper {
 	end := make(chan struct{})
-	s := &Sweeper{start: time.Now(), done: make(chan struct{}), stop: sync.OnceFunc(func() { close(end) })}
+	now := time.Now()
+	s := &Sweeper{told: now, done: make(chan struct{}), stop: sync.OnceFunc(func() { close(end) })}
 	s.poll.init()
-	s.tell(s.start)
+	s.tell(now)
 	go s.run(end) // until Close
 	return s
 }
@@ -52,8 +54,8 @@ func (s *Sweeper) Close() {
 	<-s.done
 }
 
-// Now returns the time since the Sweeper was made, late by up to a tick of 100 ms. It does not follow changes of the
-// system's clock.
+// Now returns the time since the Sweeper was made, late by up to a tick of 100 ms and by what ticks were late. It does not
+// follow changes of the system's clock.
 func (s *Sweeper) Now() time.Duration { return time.Duration(s.now.Load()) }
 
 // Date returns the time as a Date field has it (RFC 9110 section 5.6.7).
@@ -120,9 +122,11 @@ func (s *Sweeper) every() int {
 	return 1
 }
 
-// tell sets the clock.
+// tell sets the clock. It advances by one tick at most: where the processor was taken away for longer, deadlines that were
+// armed meanwhile were counted from a time that was long over.
 func (s *Sweeper) tell(now time.Time) {
-	s.now.Store(int64(now.Sub(s.start)))
+	s.now.Add(int64(min(now.Sub(s.told), sweepTick)))
+	s.told = now
 	if second := now.Unix(); second != s.second {
 		s.second = second
 		text := now.UTC().Format(http.TimeFormat)

@@ -1,6 +1,9 @@
 package http1
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestSweepEvery: the more connections there are the rarer they are looked at, but clients that have gone are noticed all
 // the same.
@@ -10,6 +13,25 @@ func TestSweepEvery(t *testing.T) {
 		if got := s.every(); got != want || pollTicks%got != 0 {
 			t.Errorf("%d connections: every %d ticks, want %d", n, got, want)
 		}
+	}
+}
+
+// TestLateTick: where the processor was taken away, deadlines do not pass too early.
+func TestLateTick(t *testing.T) {
+	now := time.Now()
+	s := &Sweeper{told: now}
+	s.tell(now)
+	until := s.until(2 * sweepTick)
+	now = now.Add(10 * time.Second)
+	for range 3 { // armed just before the late tick, it has passed with the third
+		if s.now.Load() >= until {
+			t.Fatalf("%s: passed", now)
+		}
+		s.tell(now)
+		now = now.Add(sweepTick)
+	}
+	if s.now.Load() < until {
+		t.Error("it does not pass")
 	}
 }
 
