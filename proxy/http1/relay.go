@@ -20,74 +20,11 @@ const (
 	maxInformational = 16
 )
 
-// Filter says which field lines of a message may be passed on. What belongs to a connection is never asked about.
-type Filter interface {
-	KeepResponseField(name string) bool
-	KeepResponseTrailer(name string) bool
-	KeepRequestTrailer(name string) bool
-}
-
-// Fault says what ended a relay early.
-type Fault uint8
-
-const (
-	// FaultNone: the response went to the client as a whole.
-	FaultNone Fault = iota
-	// FaultSilent: the upstream's connection broke before anything of a response came. Nothing was sent to the client.
-	FaultSilent
-	// FaultResponse: the upstream sent no response that can be passed on. Nothing final was sent to the client.
-	FaultResponse
-	// FaultTimeout: the response did not begin in time. Nothing final was sent to the client.
-	FaultTimeout
-	// FaultRequestBody: the client's body is malformed, ended early or stalled. Nothing final was sent to the client.
-	FaultRequestBody
-	// FaultClientGone: the client went away.
-	FaultClientGone
-	// FaultCut: the upstream broke off within its response, of which a part was sent. The client's connection is cut, so
-	// that the part is not taken for the whole.
-	FaultCut
-)
-
 // Errors of upstreams' responses.
 var (
 	errInformational = errors.New("too many informational responses")
 	errSwitched      = errors.New("switched protocols without being asked to")
 )
-
-// Result is what became of a relay.
-type Result struct {
-	// Status of the final response, 0 where none was begun.
-	Status int
-	// Sent is how many bytes of body were sent to the client.
-	Sent  int64
-	Fault Fault
-	// Err is the cause of a Fault.
-	Err error
-	// Reusable says that the upstream's connection may carry another request.
-	Reusable bool
-}
-
-// RelayOptions are the settings of one relay.
-type RelayOptions struct {
-	Filter Filter
-	// ResponseTimeout bounds how long the response's head is waited for once the request was sent; 0 does not.
-	ResponseTimeout time.Duration
-	// BodyTimeout bounds how long the next piece of the response's body is waited for.
-	BodyTimeout time.Duration
-	// StallTimeout bounds each read from the client and each write to either side.
-	StallTimeout time.Duration
-	// Body is the request's body where it was read already, as a whole.
-	Body []byte
-	// Streams is told of a response's body without a length; nil tells nobody.
-	Streams Streams
-}
-
-// Streams is told when a response's body begins whose length nobody knows, so that it may go on for long, and when it has
-// ended, in whatever way. Meanwhile Conn.Interrupt and Exchange.Interrupt may be called to end it.
-type Streams interface {
-	StreamBegins(up *Conn)
-	StreamEnds()
-}
 
 // Relay sends requests to upstreams and responses to clients. It is used for one exchange at a time, and again for the
 // next: it holds the state and buffers, so that nothing is allocated for each.
@@ -413,10 +350,8 @@ func (l *Relay) body() {
 		x.CloseAfter() // what is left of the body must never be read as a request
 	}
 	kind, as := resp.Body(x.Request.Method), bare
-	if streams := l.opts.Streams; streams != nil && (kind == ChunkedBody || kind == UntilClose) {
-		streams.StreamBegins(l.up)
-		defer streams.StreamEnds()
-	}
+	l.streamBegins(kind)
+	defer l.streamEnds(kind)
 	switch {
 	case kind != ChunkedBody && kind != UntilClose:
 	case x.Request.Minor > 0:
