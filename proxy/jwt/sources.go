@@ -317,4 +317,12 @@ func joined(value string) bool {
 }
 
 // trimSpace removes the white space that HTTP allows around values (OWS, RFC 9110 section 5.6.3).
-func trimSpace(s string) string { return strings.Trim(s, " \t") }
+func trimSpace(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
