@@ -135,6 +135,7 @@ func stricter() map[error]string {
 		errExpect:          "handlers are to judge it",
 
 		errTooManyFields:  limit,
+		errOptions:        limit,
 		ErrHeadTooLarge:   limit,
 		ErrTargetTooLarge: limit,
 		errExtensionLong:  limit,
@@ -244,6 +245,7 @@ func TestStricterThanNetHTTP(t *testing.T) {
 		errExpect:          line + host + "Expect: a\r\n\r\n",
 
 		errTooManyFields:  line + strings.Repeat("A"+":\r\n", MaxFields+1) + "\r\n",
+		errOptions:        line + host + "Connection: " + strings.Repeat("a,", maxOptions+1) + "a\r\n\r\n",
 		ErrHeadTooLarge:   longHead(MaxHeadBytes) + "\r\n\r\n",
 		ErrTargetTooLarge: "GET /" + strings.Repeat("a", MaxTargetBytes) + " HTTP/1.1\r\n" + host + "\r\n",
 		errExtensionLong:  chunked + "1;" + strings.Repeat("a", maxExtensionBytes) + "\r\nx\r\n0\r\n\r\n",
