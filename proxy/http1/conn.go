@@ -50,6 +50,7 @@ type Conn struct {
 	// mean that it has gone.
 	awaits   atomic.Bool
 	orphaned atomic.Bool // as a peer
+	away     atomic.Bool // the other end has gone for good
 
 	mu    sync.Mutex // held while deadlines of nc change behind the owner's back, and while a peer is woken
 	woken *Conn
@@ -332,7 +333,12 @@ func (c *Conn) Quiet() bool {
 
 // Watch has peer woken with ErrPeerGone when the other end of c goes, until Unwatch. The Sweeper looks about once a
 // second; it has no effect on a Conn that was added to none.
-func (c *Conn) Watch(peer *Conn) { c.watched.Store(peer) }
+func (c *Conn) Watch(peer *Conn) {
+	c.watched.Store(peer)
+	if c.away.Load() { // since before: nobody looks again
+		c.lost(absent)
+	}
+}
 
 // Unwatch ends Watch. Afterwards the peer is usable, even if it was woken.
 func (c *Conn) Unwatch() {
@@ -392,6 +398,9 @@ func (c *Conn) expire(until *atomic.Int64, at int64, set func(time.Time) error) 
 
 // lost tells those who want to know that the other end has gone.
 func (c *Conn) lost(how presence) {
+	if how == absent {
+		c.away.Store(true)
+	}
 	if how == halfClosed && c.awaits.Load() {
 		return
 	}
