@@ -35,11 +35,16 @@ func (r *remover) remove(h head.Head) {
 	if !ok {
 		f = newFinding(r.of)
 	}
+	f.remove(h)
+	r.found.Put(f)
+}
+
+// remove removes the fields whose names it collects.
+func (f *finding) remove(h head.Head) {
 	h.Names(f.collect)
 	for _, name := range f.names {
 		h.Delete(name)
 	}
 	clear(f.names) // they may be parts of the request's buffer
 	f.names = f.names[:0]
-	r.found.Put(f)
 }
