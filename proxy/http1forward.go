@@ -219,11 +219,9 @@ func (h *wireHead) appendForwarded(dst []byte) []byte {
 	return append(dst, r.Head[run:end]...)
 }
 
-// KeepResponseField reports whether a field of the response may be passed to the client: not what belongs to the
-// connection to the upstream, nor what tells who calls, which is for upstreams alone (http1.Filter).
-func (e *wireExchange) KeepResponseField(name string) bool {
-	return head.FateOf(name) != head.Connection && !head.IsIdentity(name)
-}
+// KeepResponseField reports whether a field of the response may be passed to the client: not what tells who calls, which is
+// for upstreams alone (http1.Filter).
+func (e *wireExchange) KeepResponseField(name string) bool { return !head.IsIdentity(name) }
 
 // KeepResponseTrailer reports whether a trailer field of the response may be passed on (http1.Filter).
 func (e *wireExchange) KeepResponseTrailer(name string) bool { return trailerAllowed(name) }

@@ -132,66 +132,51 @@ func (h *wireHead) read(x *http1.Exchange, budget *bodyBudget) (refused gate.Ref
 		// No tunnels to anywhere, and no echo of credentials.
 		return gate.Refusal{Reason: refusal.MethodNotAllowed, Allow: allowedMethods}, false
 	}
-	if reason, ok := h.readTarget(); !ok {
-		return gate.Refusal{Reason: reason}, false
-	}
-	if !h.readFields() {
+	if !h.readTarget() {
 		return gate.Refusal{Reason: refusal.RequestMalformed}, false
 	}
+	h.readFields()
 	return gate.Refusal{}, true
 }
 
-// readTarget takes the request target apart as it was sent (RFC 9112 section 3.2).
-func (h *wireHead) readTarget() (refusal.Reason, bool) {
+// readTarget takes the request target apart as it was sent (RFC 9112 section 3.2). It is visible ASCII without "#", not
+// empty, and no longer than routing.MaxTargetBytes: package http1 takes no other. What is no host or no path is refused by
+// the gate, which reads both anyway: an authority that is empty or has user information among them.
+func (h *wireHead) readTarget() bool {
 	target := h.x.Request.Target
-	if len(target) > routing.MaxTargetBytes {
-		return refusal.TargetTooLarge, false
-	}
 	h.authority = h.x.Request.Host
-	if target == "" || target == "*" || strings.IndexByte(target, '#') >= 0 {
-		return refusal.RequestMalformed, false
-	}
 	if target[0] != '/' {
-		// Absolute form: its authority is the host, whatever the Host field says (RFC 9112 section 3.2.2).
-		scheme, rest, ok := strings.Cut(target, "://")
-		if !ok || !strings.EqualFold(scheme, h.Scheme()) {
-			return refusal.RequestMalformed, false
+		// Absolute form: its authority is the host, whatever the Host field says (RFC 9112 section 3.2.2). The asterisk is no
+		// scheme, nor is the authority form; what is nothing but a scheme has no host.
+		scheme, rest, _ := strings.Cut(target, "://")
+		if !strings.EqualFold(scheme, h.Scheme()) {
+			return false
 		}
 		end := strings.IndexAny(rest, "/?")
 		if end < 0 {
 			end = len(rest)
 		}
 		h.authority, target = rest[:end], rest[end:]
-		if h.authority == "" || strings.IndexByte(h.authority, '@') >= 0 {
-			return refusal.RequestMalformed, false
-		}
 		if target == "" || target[0] == '?' {
 			target = "/" + target
 		}
 	}
 	h.path, h.query, _ = strings.Cut(target, "?")
-	for i := range len(h.query) {
-		if c := h.query[i]; c <= ' ' || c >= 0x7f {
-			return refusal.RequestMalformed, false
-		}
-	}
-	return refusal.Internal, true
+	return true
 }
 
+// A target that package http1 takes is no longer than routes do: a constant that is negative does not compile.
+const _ = uint(routing.MaxTargetBytes - http1.MaxTargetBytes)
+
 // readFields decides what becomes of each field line.
-func (h *wireHead) readFields() bool {
+func (h *wireHead) readFields() {
 	r := &h.x.Request
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch f.Kind() {
-		case http1.KindOther, http1.KindAuthorization:
+		case http1.KindOther, http1.KindAuthorization, http1.KindDate:
 		case http1.KindTE:
 			h.trailers = h.trailers || hasToken(f.Value, "trailers")
-			continue
-		case http1.KindExpect:
-			if !strings.EqualFold(f.Value, "100-continue") {
-				return false
-			}
 			continue
 		default:
 			continue // of the connection, or written anew
@@ -209,7 +194,6 @@ func (h *wireHead) readFields() bool {
 	if r.Has(http1.KindUpgrade) {
 		h.readUpgrade()
 	}
-	return true
 }
 
 // readUpgrade recognises a WebSocket handshake (RFC 6455 section 4.1). Every other protocol to switch to is left out, most
