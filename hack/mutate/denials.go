@@ -151,7 +151,7 @@ func letsIn(function string) bool {
 }
 
 // guards are functions that say whether something may go on, in conditions of what lets it.
-func guards() []string { return []string{"trailerAllowed", "Reserved"} }
+func guards() []string { return []string{"trailerAllowed", "Reserved", "KeepRequestTrailer"} }
 
 // raisesFlag says whether an assignment is to a field that makes the code deny in the end.
 func raisesFlag(stmt *ast.AssignStmt) bool { return flagOf(stmt) != "" }

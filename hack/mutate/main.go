@@ -62,6 +62,13 @@ func targets() []target {
 		{pkg: "proxy", files: map[string][]string{ // what is refused before it is judged, and what upstreams must not be told
 			"earlybody.go": nil,
 			"nethttp.go":   nil,
+			"http1.go":     {"Handler.RefuseHTTP1", "wireExchange.serve"},
+			"http1body.go": {"wireHead.ReadBody"},
+			"http1forward.go": {
+				"wireExchange.repeatable", "wireExchange.appendAnnouncement", "wireHead.appendForwarded",
+				"wireExchange.KeepResponseField", "wireExchange.KeepResponseTrailer", "wireExchange.KeepRequestTrailer",
+			},
+			"http1head.go": nil,
 			"handler.go":   {"exchange.serve"},
 			"forward.go":   {"exchange.outgoing", "trailerAllowed", "copyResponseFields"},
 			"upgrade.go":   {"exchange.switchProtocols"},
