@@ -100,17 +100,21 @@ func (l *leases) run(idle <-chan struct{}) {
 }
 
 // review ends the exchange where it may not go on. A Pipeline that is gone, or enforces no token policy any more, ends
-// nothing.
+// nothing. One whose protection can't be built lets nobody through: what would end the exchange may be what it lacks.
 func (h *hold) review(program *Program, now time.Time) {
-	policy := program.policy(h.pipeline)
-	if policy == nil {
+	policy, known := program.policy(h.pipeline)
+	var refused *jwt.Refused
+	switch {
+	case !known:
+		refused = &jwt.Refused{Reason: refusal.PipelineNotReady}
+	case policy == nil:
 		return
-	}
-	refused := policy.Review(&h.lease, now)
-	age := policy.MaxTunnelAge()
-	old := age > 0 && now.Sub(h.began) >= age
-	if refused == nil && !old {
-		return
+	default:
+		age := policy.MaxTunnelAge()
+		refused = policy.Review(&h.lease, now)
+		if refused == nil && (age <= 0 || now.Sub(h.began) < age) {
+			return
+		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -131,7 +135,10 @@ func (h *hold) review(program *Program, now time.Time) {
 // hold has the exchange reviewed while it goes on; nil where nothing asks for that.
 func (o *outcome) hold(cut func()) *hold {
 	i := o.verdict.Pipeline()
-	if o.program == nil || o.program.gate.Policy(i) == nil {
+	if o.program == nil {
+		return nil
+	}
+	if policy, _ := o.program.gate.Policy(i); policy == nil {
 		return nil
 	}
 	return o.h.leases.add(o.verdict.Lease, o.program.pipelines[i], cut)

@@ -193,6 +193,50 @@ func TestTunnelsStay(t *testing.T) {
 	echoes(t, stay["public.test"].conn, stay["public.test"].r)
 }
 
+// TestTunnelsOfBrokenPipelines: what makes new requests fail can't keep a tunnel from being judged. Keys of an issuer that are
+// deleted with their Secret are such a case: without them the policy can't be built.
+func TestTunnelsOfBrokenPipelines(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(*routing.Config)
+		revoke bool
+		want   string
+	}{
+		"no policy can be built":               {func(cfg *routing.Config) { cfg.Pipelines[0] = broken(cfg.Pipelines[0]) }, false, "pipeline_not_ready"},
+		"a policy that is invalid":             {func(cfg *routing.Config) { cfg.Pipelines[0].JWT.Namespace = "" }, false, "pipeline_not_ready"},
+		"no upstream, and the credential goes": {func(cfg *routing.Config) { cfg.Upstreams = nil }, true, "credential_unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, _ := newTunnelBed(t)
+			config := func() routing.Config {
+				return routing.Config{
+					Pipelines: []routing.Pipeline{route("chat", "", "/", protected)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)},
+				}
+			}
+			b.serve(t, config())
+			_, r := b.tunnelTo(t, "app.test", token(t, nil))
+			before := b.access.String()
+			began := time.Now()
+			changed := config()
+			tc.change(&changed)
+			b.publish(t, changed)
+			if tc.revoke {
+				b.ring.Delete(key2("acme-orders"))
+			}
+			endsWithin5s(t, began, r)
+			if record := b.record(t, before); record["reason"] != tc.want {
+				t.Errorf("record %v, want reason %s", record, tc.want)
+			}
+		})
+	}
+}
+
+// broken is what becomes of a Pipeline whose protection can't be built.
+func broken(p routing.Pipeline) routing.Pipeline {
+	return routing.Pipeline{Key: p.Key, Matches: p.Matches, Insecure: p.Insecure, Broken: "a Secret is missing"}
+}
+
 // TestTunnelsOfAge: maxAge ends those of anonymous callers too, and is no refusal.
 func TestTunnelsOfAge(t *testing.T) {
 	t.Parallel()

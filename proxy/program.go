@@ -108,12 +108,13 @@ func parseCertificate(cfg *routing.Certificate, known map[string]*certificate) (
 	return c, nil
 }
 
-// policy returns the token policy that a Pipeline enforces, nil where it enforces none or is not there any more.
-func (p *Program) policy(pipeline routing.ObjectKey) *jwt.Policy {
+// policy returns the token policy that a Pipeline enforces, nil where it enforces none or is not there any more. It reports
+// false where nobody knows, since what protects the Pipeline can't be built.
+func (p *Program) policy(pipeline routing.ObjectKey) (policy *jwt.Policy, known bool) {
 	if i, ok := p.places[pipeline]; ok {
 		return p.gate.Policy(i)
 	}
-	return nil
+	return nil, true
 }
 
 // Certificate returns the server certificate for a name that a client asks for in the TLS handshake (SNI, RFC 6066

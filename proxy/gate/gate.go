@@ -69,13 +69,20 @@ func New(cfg routing.Config, deps Deps) (*Gate, []routing.Problem) {
 	return g, problems
 }
 
-// Policy returns the token policy that a Pipeline enforces, by its index in Config.Pipelines; nil where it enforces none.
-func (g *Gate) Policy(pipeline int) *jwt.Policy {
-	if pipeline < 0 || pipeline >= len(g.steps) || !g.steps[pipeline].ready || g.steps[pipeline].policy == nil ||
-		g.steps[pipeline].pipeline.JWT.Enforcement == routing.EnforcementDryRun {
-		return nil
+// Policy returns the token policy that a Pipeline enforces, by its index in Config.Pipelines; nil where it enforces none. It
+// reports false where nobody knows, since what protects the Pipeline can't be built.
+func (g *Gate) Policy(pipeline int) (policy *jwt.Policy, known bool) {
+	if pipeline < 0 || pipeline >= len(g.steps) {
+		return nil, true
 	}
-	return g.steps[pipeline].policy
+	s := &g.steps[pipeline]
+	switch {
+	case s.policy == nil:
+		return nil, s.ready || s.pipeline.Broken == "" && s.pipeline.JWT == nil
+	case s.pipeline.JWT.Enforcement == routing.EnforcementDryRun:
+		return nil, true
+	}
+	return s.policy, true
 }
 
 // Table is the routing table.

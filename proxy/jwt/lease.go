@@ -89,8 +89,14 @@ func (p *Policy) reviewIssued(l *Lease, now time.Time) *Refused {
 	case !slices.Contains(i.algorithms, l.algorithm):
 		return refuse(refusal.AlgorithmNotAllowed)
 	}
-	if refused := l.reviewKey(&i.terms, now); refused != nil || l.consumer == nil {
+	if refused := l.reviewKey(&i.terms, now); refused != nil {
 		return refused
+	}
+	if l.consumer == nil {
+		if i.consumer == routing.ConsumerRequired {
+			return refuse(refusal.ConsumerUnknown)
+		}
+		return nil
 	}
 	switch consumer := p.credentials[0].Stands(l.issuer, l.claim, l.value); {
 	case consumer == nil || consumer.Key != l.consumer.Key:

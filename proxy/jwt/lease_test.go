@@ -112,9 +112,12 @@ func TestReviewOfAnIssuersCaller(t *testing.T) {
 		nobody bool
 		want   refusal.Reason
 	}{
-		"nothing changed":        {want: accepted},
-		"nobody's token":         {nobody: true, want: accepted},
-		"nobody's, and is now":   {nobody: true, change: func(w *issuedWorld) { w.ring.SetIdentities(nil) }, want: accepted},
+		"nothing changed":      {want: accepted},
+		"nobody's token":       {nobody: true, want: accepted},
+		"nobody's, and is now": {nobody: true, change: func(w *issuedWorld) { w.ring.SetIdentities(nil) }, want: accepted},
+		"nobody's, who is asked for now": {
+			nobody: true, policy: func(cfg *routing.JWT) { cfg.Issuers[1].Consumer = routing.ConsumerRequired }, want: refusal.ConsumerUnknown,
+		},
 		"the issuer is gone":     {policy: func(cfg *routing.JWT) { cfg.Issuers = cfg.Issuers[:1] }, want: refusal.IssuerUnknown},
 		"another algorithm":      {policy: func(cfg *routing.JWT) { cfg.Issuers[1].Algorithms = []string{"RS256"} }, want: refusal.AlgorithmNotAllowed},
 		"the identity is gone":   {change: func(w *issuedWorld) { w.ring.SetIdentities(nil) }, want: refusal.ConsumerUnknown},
