@@ -1,7 +1,5 @@
 package main
 
-import "context"
-
 // contender is who does the work of a case.
 type contender struct {
 	name  string
@@ -25,22 +23,7 @@ type load struct {
 type testCase struct {
 	name       string
 	load       load
-	idle       bool // measures the memory of connections that wait
 	contenders []contender
-}
-
-func (c *testCase) unit() string {
-	if c.idle {
-		return "KiB/connection"
-	}
-	return "us/request"
-}
-
-func (c *testCase) measure(ctx context.Context, b *bed, one *contender, seconds int) (float64, error) {
-	if c.idle {
-		return measureIdle(ctx, b, one)
-	}
-	return measureLoad(ctx, b, one, c.load, seconds)
 }
 
 const (
@@ -78,7 +61,6 @@ func cases(b *bed) []testCase {
 		{name: "HTTP/1.1, HS256, 2000 requests/s", load: with(func(l *load) { l.rate = 2000 }), contenders: []contender{ostiary, haproxy}},
 		{name: "TLS HTTP/1.1, HS256", load: with(func(l *load) { l.tls = true }), contenders: overTLS},
 		{name: "TLS HTTP/2, HS256", load: with(func(l *load) { l.tls, l.connections, l.streams = true, 16, 4 }), contenders: overTLS},
-		{name: "memory of idle connections", idle: true, contenders: []contender{ostiary, haproxy, nginx}},
 	}
 }
 

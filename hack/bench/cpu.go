@@ -53,16 +53,3 @@ func children(pid int) []int {
 	}
 	return all
 }
-
-// residentBytes is the memory of a process.
-func residentBytes(pid int) (float64, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
-	if err != nil {
-		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
-	}
-	pages, err := strconv.ParseFloat(strings.Fields(string(text))[1], 64)
-	if err != nil {
-		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
-	}
-	return pages * float64(os.Getpagesize()), nil
-}

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -20,8 +16,8 @@ var (
 	errFew      = errors.New("no requests were made")
 )
 
-// measureLoad returns the CPU time of one request in microseconds.
-func measureLoad(ctx context.Context, b *bed, one *contender, l load, seconds int) (float64, error) {
+// measure returns the CPU time of one request in microseconds.
+func measure(ctx context.Context, b *bed, one *contender, l load, seconds int) (float64, error) {
 	pid := b.procs[one.proc].Process.Pid
 	before, err := cpuSeconds(pid)
 	if err != nil {
@@ -80,57 +76,4 @@ func makeRequests(ctx context.Context, one *contender, l load, seconds int) (flo
 		return 0, fmt.Errorf("%w: %s", errFew, out)
 	}
 	return requests, nil
-}
-
-const idleConnections = 2000
-
-// measureIdle returns how much larger the process is, in KiB, for each connection that has had a request and waits.
-func measureIdle(ctx context.Context, b *bed, one *contender) (float64, error) {
-	pid := b.procs[one.proc].Process.Pid
-	before, err := treeBytes(pid)
-	if err != nil {
-		return 0, err
-	}
-	conns := make([]net.Conn, 0, idleConnections)
-	defer func() {
-		for _, conn := range conns {
-			_ = conn.Close() // it has done its work
-		}
-	}()
-	for range idleConnections {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", "127.0.0.1:"+strconv.Itoa(one.port))
-		if err != nil {
-			return 0, fmt.Errorf("connect: %w", err)
-		}
-		conns = append(conns, conn)
-		if _, err := fmt.Fprintf(conn, "GET /128 HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", host, one.token); err != nil {
-			return 0, fmt.Errorf("ask: %w", err)
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			return 0, fmt.Errorf("read the answer: %w", err)
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		err = errors.Join(err, resp.Body.Close())
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return 0, fmt.Errorf("%w: status %d, %w", errFailures, resp.StatusCode, err)
-		}
-	}
-	after, err := treeBytes(pid)
-	if err != nil {
-		return 0, err
-	}
-	return (after - before) / idleConnections / 1024, nil
-}
-
-func treeBytes(pid int) (float64, error) {
-	total := 0.0
-	for _, one := range append(children(pid), pid) {
-		bytes, err := residentBytes(one)
-		if err != nil {
-			return 0, err
-		}
-		total += bytes
-	}
-	return total, nil
 }

@@ -85,11 +85,11 @@ func run(ctx context.Context, opts options) error {
 			for i := range c.contenders {
 				one := &c.contenders[i]
 				progress(began, "%s, round %d of %d: %s", c.name, round+1, opts.rounds, one.name)
-				cost, err := c.measure(ctx, b, one, opts.seconds)
+				cost, err := measure(ctx, b, one, c.load, opts.seconds)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", c.name, one.name, err)
 				}
-				report.add(c.name, c.unit(), one.name, cost)
+				report.add(c.name, one.name, cost)
 			}
 		}
 	}

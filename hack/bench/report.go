@@ -71,11 +71,11 @@ func machine() string {
 	return fmt.Sprintf("%s, %d processors, Linux %s", model, runtime.NumCPU(), strings.TrimSpace(string(kernel)))
 }
 
-func (r *report) add(name, unit, contender string, sample float64) {
+func (r *report) add(name, contender string, sample float64) {
 	i := slices.IndexFunc(r.Cases, func(c *caseReport) bool { return c.Name == name })
 	if i < 0 {
 		i = len(r.Cases)
-		r.Cases = append(r.Cases, &caseReport{Name: name, Unit: unit})
+		r.Cases = append(r.Cases, &caseReport{Name: name, Unit: "us/request"})
 	}
 	c := r.Cases[i]
 	j := slices.IndexFunc(c.Contenders, func(o *contenderReport) bool { return o.Name == contender })
