@@ -115,6 +115,12 @@ type outcome struct {
 	gone bool
 }
 
+// panicked counts and logs a panic. The value may quote the request; its type and the stack tell enough.
+func (o *outcome) panicked(p any) {
+	o.h.metrics.panics.Inc()
+	o.h.log.Error("request ended in a panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+}
+
 // exchange is one request on net/http.
 type exchange struct {
 	outcome
@@ -166,9 +172,7 @@ func (x *exchange) serve() {
 func (x *exchange) finish() {
 	p := recover()
 	if p != nil && !isAbort(p) {
-		x.h.metrics.panics.Inc()
-		// The value may quote the request; its type and the stack tell enough.
-		x.h.log.Error("request ended in a panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		x.panicked(p)
 		if !x.started {
 			x.refuse(gate.Refusal{Reason: refusal.Internal})
 			p = nil

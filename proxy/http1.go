@@ -3,10 +3,8 @@ package proxy
 import (
 	"cmp"
 	crand "crypto/rand"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -110,9 +108,7 @@ func (e *wireExchange) finish() {
 	case isAbort(p):
 		e.x.Abort()
 	default:
-		e.h.metrics.panics.Inc()
-		// The value may quote the request; its type and the stack tell enough.
-		e.h.log.Error("request ended in a panic", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		e.panicked(p)
 		if e.started {
 			e.reason, e.refused = refusal.Internal, true
 			e.x.Abort()

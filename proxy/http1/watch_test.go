@@ -20,7 +20,7 @@ func TestWatchForOneThatHasGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		conns[i] = NewConn(nc)
-		defer conns[i].Close()
+		t.Cleanup(func() { _ = conns[i].Close() })
 	}
 	client, peer := conns[0], conns[1]
 	client.lost(absent)
