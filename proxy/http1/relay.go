@@ -54,6 +54,7 @@ func (l *Relay) Run(x *Exchange, up *Conn, head []byte, opts RelayOptions) Resul
 		l.buf = make([]byte, relayBuffer)
 	}
 	l.x, l.up, l.opts, l.out, l.r, l.w, l.asked, l.heard, l.result = x, up, opts, head, 0, 0, nil, false, Result{}
+	l.resp.Reset() // the last one may have broken off within its head, which lay where this one's will
 	l.pump.reset(l)
 	l.run()
 	x.Out = l.out[:0]

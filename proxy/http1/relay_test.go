@@ -46,7 +46,7 @@ func relayBed(t *testing.T, opts http1.RelayOptions, backend func(conn net.Conn)
 	if opts.Filter == nil {
 		opts.Filter = keepAll{}
 	}
-	results := make(chan http1.Result, 8)
+	results, relays := make(chan http1.Result, 8), make(chan *http1.Relay, 8)
 	sweeper := newSweeper(t)
 	b := serve(t, http1.ServerOptions{}, handler{serve: func(x *http1.Exchange) {
 		nc, err := net.Dial("tcp", l.Addr().String())
@@ -64,8 +64,13 @@ func relayBed(t *testing.T, opts http1.RelayOptions, backend func(conn net.Conn)
 		case x.Request.ContentLength > 0:
 			x.Out = append(x.Out, "Content-Length: "+itoa(int(x.Request.ContentLength))+"\r\n"...)
 		}
-		var relay http1.Relay
+		relay := &http1.Relay{}
+		select {
+		case relay = <-relays: // of an exchange before this one
+		default:
+		}
 		result := relay.Run(x, up, append(x.Out, "\r\n"...), opts)
+		relays <- relay
 		if result.Fault != http1.FaultNone && result.Status == 0 {
 			_ = x.Respond(502, nil, "")
 		}
@@ -251,5 +256,29 @@ func TestShutdownCutsRelays(t *testing.T) {
 		}
 	case <-time.After(patience / 2):
 		t.Error("the exchange does not end")
+	}
+}
+
+// TestRelayForgets: a response that broke off within its head leaves nothing behind for the exchange that uses the relay
+// next.
+func TestRelayForgets(t *testing.T) {
+	responses := make(chan string, 2)
+	b, results := relayBed(t, http1.RelayOptions{ResponseTimeout: patience, BodyTimeout: patience, StallTimeout: patience}, func(conn net.Conn) {
+		readHead(t, conn)
+		_, _ = io.WriteString(conn, <-responses)
+	})
+	responses <- "HTTP/1.1 299 Old\r\nX-Of-Another: secret\r\nContent-Length: 1000\r\nX-"
+	c := b.dial(t)
+	c.send(hello)
+	c.expect("HTTP/1.1 502 Bad Gateway\r\n")
+	if result := <-results; result.Fault != http1.FaultResponse {
+		t.Errorf("result %+v", result)
+	}
+	responses <- "HTTP/1.1 200 OK\r\nDate: x\r\nX-Mine: a field that is as long as those before it\r\nX-Other: b\r\nContent-Length: 2\r\n\r\nok"
+	c = b.dial(t)
+	c.send(hello)
+	c.expect("HTTP/1.1 200 OK\r\nDate: x\r\nX-Mine: a field that is as long as those before it\r\nX-Other: b\r\nContent-Length: 2\r\n\r\nok")
+	if result := <-results; result.Fault != http1.FaultNone {
+		t.Errorf("result %+v", result)
 	}
 }
