@@ -78,6 +78,16 @@ func newGate(t *testing.T, pipelines ...routing.Pipeline) *Gate {
 }
 
 // TestZeroValuesDeny: what was forgotten denies.
+// TestPolicyOfNoPipeline: an index that is none has no policy, which is known.
+func TestPolicyOfNoPipeline(t *testing.T) {
+	g, _ := New(routing.Config{}, Deps{})
+	for _, i := range []int{NoPipeline, 0, 1} {
+		if policy, known := g.Policy(i); policy != nil || !known {
+			t.Errorf("Pipeline %d: %v, %t", i, policy, known)
+		}
+	}
+}
+
 func TestZeroValuesDeny(t *testing.T) {
 	var v Verdict
 	if v.Outcome != Refuse || v.Refusal.Reason != refusal.Internal || v.Pipeline() != NoPipeline {

@@ -173,9 +173,12 @@ func TestScopesOfSeenTokens(t *testing.T) {
 			w.cache = nil
 			forgetful := w.policy(t, nil)
 			sets := [][]string{nil, {}, {"a"}, {"a", "b"}, {"b", "a"}, {"c", "d"}, {"a", "b", "c", "d"}}
-			for range 2 {
+			for pass := range 4 {
 				for _, consumer := range sets {
 					for _, credential := range sets {
+						if pass%2 == 1 { // each changes while the other stays
+							consumer, credential = credential, consumer
+						}
 						entry := w.acme
 						c := *entry.Consumer
 						c.Scopes, entry.Scopes, entry.Consumer = consumer, credential, &c
@@ -192,6 +195,31 @@ func TestScopesOfSeenTokens(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRequestsOfSeenTokensAreJudged: what a rule says of the request is asked of each, also where the rest follows from a
+// token that was seen before.
+func TestRequestsOfSeenTokensAreJudged(t *testing.T) {
+	w := newWorld(t)
+	p := w.policy(t, func(cfg *routing.JWT) {
+		cfg.ClaimRules = []routing.ClaimRule{
+			{Claim: "/role", Operator: routing.ClaimIn, Values: []string{"reader"}},
+			{Expression: "claims.role == 'writer' || request.method == 'GET'"},
+		}
+	})
+	seen := bearer(mint(t, "RS256", w.newKey, map[string]any{"kid": "new"}, claims(map[string]any{"role": "reader"})))
+	for _, step := range []struct {
+		method string
+		want   refusal.Reason
+	}{{"GET", accepted}, {"DELETE", refusal.ClaimMismatch}, {"GET", accepted}} {
+		got := accepted
+		if _, refused := p.Authenticate(t.Context(), &bodyHead{testHead: *seen, method: step.method}, now()); refused != nil {
+			got = refused.Reason
+		}
+		if got != step.want {
+			t.Errorf("%s: %s, want %s", step.method, word(got), word(step.want))
+		}
 	}
 }
 

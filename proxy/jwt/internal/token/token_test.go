@@ -139,3 +139,14 @@ func TestParseErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestZeroVerifiedHasNothing: what nobody verified has neither type nor claims.
+func TestZeroVerifiedHasNothing(t *testing.T) {
+	var v Verified
+	if typ, ok := v.Type(); ok || typ != "" {
+		t.Errorf("type %q, %t", typ, ok)
+	}
+	if v.Has("sub") {
+		t.Error("there is a claim")
+	}
+}
