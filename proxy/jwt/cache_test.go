@@ -174,10 +174,11 @@ func TestScopesOfSeenTokens(t *testing.T) {
 			forgetful := w.policy(t, nil)
 			sets := [][]string{nil, {}, {"a"}, {"a", "b"}, {"b", "a"}, {"c", "d"}, {"a", "b", "c", "d"}}
 			for pass := range 4 {
-				for _, consumer := range sets {
-					for _, credential := range sets {
+				for _, one := range sets {
+					for _, other := range sets {
+						consumer, credential := one, other
 						if pass%2 == 1 { // each changes while the other stays
-							consumer, credential = credential, consumer
+							consumer, credential = other, one
 						}
 						entry := w.acme
 						c := *entry.Consumer
@@ -212,7 +213,7 @@ func TestRequestsOfSeenTokensAreJudged(t *testing.T) {
 	for _, step := range []struct {
 		method string
 		want   refusal.Reason
-	}{{"GET", accepted}, {"DELETE", refusal.ClaimMismatch}, {"GET", accepted}} {
+	}{{"GET", accepted}, {"GET", accepted}, {"DELETE", refusal.ClaimMismatch}, {"GET", accepted}} {
 		got := accepted
 		if _, refused := p.Authenticate(t.Context(), &bodyHead{testHead: *seen, method: step.method}, now()); refused != nil {
 			got = refused.Reason
