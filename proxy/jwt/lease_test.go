@@ -148,6 +148,25 @@ func TestReviewOfAnIssuersCaller(t *testing.T) {
 	}
 }
 
+// TestReviewOfAnIssuersAlgorithms: a key of a Secret that stays is no reason to keep an algorithm that went.
+func TestReviewOfAnIssuersAlgorithms(t *testing.T) {
+	w := newIssuedWorld(t, false)
+	payload := claims(map[string]any{"iss": testIssuer, "sub": "user-7", "azp": "app"})
+	reason, allowed := judge(t, w.policy(t, nil), bearer(mint(t, "RS256", w.newKey, map[string]any{"kid": "rsa"}, payload)))
+	if reason != accepted {
+		t.Fatalf("refused %s", word(reason))
+	}
+	for algorithm, want := range map[string]refusal.Reason{"RS256": accepted, "PS256": refusal.AlgorithmNotAllowed} {
+		p := w.policy(t, func(cfg *routing.JWT) {
+			issuer := &cfg.Issuers[1]
+			issuer.Remote, issuer.Keys, issuer.Algorithms = routing.RemoteKeys{}, spki(t, w.newKey.Public()), []string{algorithm}
+		})
+		if got := reviewed(p, allowed.Lease(), now()); got != want {
+			t.Errorf("%s: got %s, want %s", algorithm, word(got), word(want))
+		}
+	}
+}
+
 // stands makes the tokens of azp app stand for a Consumer.
 func (w *issuedWorld) stands(name string, state keyring.State) {
 	consumer := w.acmeConsumer
