@@ -19,15 +19,17 @@ func CanonicalHost(authority string) (string, error) {
 	if strings.HasPrefix(authority, "[") {
 		return canonicalIPv6(authority)
 	}
-	host, port, hasPort := strings.Cut(authority, ":")
-	if hasPort && !validPort(port) {
+	end, capitals := nameEnd(authority)
+	if end == 0 {
 		return "", ErrHostMalformed
 	}
-	host = strings.TrimSuffix(host, ".")
-	if !validName(host) {
+	if rest := strings.TrimPrefix(authority[end:], "."); rest != "" && (rest[0] != ':' || !validPort(rest[1:])) {
 		return "", ErrHostMalformed
 	}
-	return lower(host), nil
+	if capitals {
+		return strings.ToLower(authority[:end]), nil
+	}
+	return authority[:end], nil
 }
 
 // canonicalIPv6 takes "[address]" or "[address]:port".
@@ -63,39 +65,50 @@ func validPort(port string) bool {
 	return port == "" || 0 < number && number <= 65535
 }
 
-// validName reports whether the host is a name with labels of 1 to 63 and altogether at most 253 characters, or an IPv4
-// address.
-func validName(host string) bool {
-	if len(host) > 253 {
-		return false
-	}
-	var label string
-	for rest, more := host, true; more; {
-		label, rest, more = strings.Cut(rest, ".")
-		if label == "" || len(label) > 63 {
-			return false
+// nameEnd returns where the name or IPv4 address ends that the authority begins with, and whether it has capitals: in front
+// of the port, of the dot at its end or of what no name has. A name has labels of 1 to 63 and altogether at most 253
+// characters; where there is none, the end is 0.
+func nameEnd(authority string) (end int, capitals bool) {
+	label := 0 // where it begins
+	number := true
+scan:
+	for ; end < len(authority); end++ {
+		switch c := authority[end]; {
+		case 'a' <= c && c <= 'z', c == '-', c == '_':
+			number = false
+		case '0' <= c && c <= '9':
+		case c == '.' && label < end && end-label <= 63 && end+1 < len(authority) && authority[end+1] != ':':
+			label, number = end+1, true
+		case 'A' <= c && c <= 'Z':
+			number, capitals = false, true
+		default:
+			break scan
 		}
-		for i := range len(label) {
-			switch c := label[i]; {
-			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-			default:
-				return false
-			}
-		}
 	}
-	if strings.Trim(label, "0123456789") == "" {
-		addr, err := netip.ParseAddr(host)
-		return err == nil && addr.Is4()
+	if end == label || end-label > 63 || end > 253 || number && !isIPv4(authority[:end]) {
+		return 0, false
 	}
-	return true
+	return end, capitals
 }
 
-// lower is strings.ToLower for ASCII.
-func lower(s string) string {
-	for i := range len(s) {
-		if 'A' <= s[i] && s[i] <= 'Z' {
-			return strings.ToLower(s)
+// isIPv4 reports whether the host is an IPv4 address: four numbers of 0 to 255 without leading zeros (RFC 3986 section
+// 3.2.2).
+func isIPv4(host string) bool {
+	number, digits, dots := 0, 0, 0
+	for i := range len(host) {
+		c := host[i]
+		switch {
+		case c == '.' && digits > 0:
+			number, digits = 0, 0
+			dots++
+			continue
+		case c < '0', c > '9', digits > 0 && number == 0:
+			return false
+		}
+		digits++
+		if number = number*10 + int(c-'0'); number > 255 {
+			return false
 		}
 	}
-	return s
+	return dots == 3 && digits > 0
 }

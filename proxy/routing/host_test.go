@@ -2,6 +2,7 @@ package routing
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -113,6 +114,19 @@ func FuzzCanonicalHost(f *testing.F) {
 		}
 		if strings.Contains(got, ":") != strings.HasPrefix(got, "[") {
 			t.Errorf("%q becomes %q, with a port", authority, got)
+		}
+	})
+}
+
+// FuzzIPv4: an address is what the standard library takes for one.
+func FuzzIPv4(f *testing.F) {
+	for _, seed := range []string{"1.2.3.4", "0.0.0.0", "255.255.255.255", "256.1.1.1", "01.2.3.4", "1.2.3", "1.2.3.4.5", "1..2.3", ".1.2.3.4", "1.2.3.", "a.2.3.4", "1.2.3.1000", "00.0.0.0", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, host string) {
+		addr, err := netip.ParseAddr(host)
+		if want := err == nil && addr.Is4(); isIPv4(host) != want {
+			t.Errorf("isIPv4(%q) = %t, want %t", host, !want, want)
 		}
 	})
 }

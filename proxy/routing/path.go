@@ -97,11 +97,28 @@ func isPlain(path string) bool {
 			start = i + 1
 			continue
 		}
-		if classOf(c)&(classUnreserved|classDelimiter) == 0 {
+		if !isPlainChar(c) {
 			return false
 		}
 	}
 	return !isDotSegment(path[start:])
+}
+
+// What is unreserved or a delimiter, as bit sets of the characters 0 to 63 and 64 to 127.
+const (
+	plain0 uint64 = 1<<'!' | 1<<'$' | 1<<'&' | 1<<'\'' | 1<<'(' | 1<<')' | 1<<'*' | 1<<'+' | 1<<',' | 1<<'-' | 1<<'.' | (1<<10-1)<<'0' | 1<<':' | 1<<'='
+	plain1 uint64 = 1<<('@'-64) | (1<<26-1)<<('A'-64) | 1<<('_'-64) | (1<<26-1)<<('a'-64) | 1<<('~'-64)
+)
+
+// isPlainChar is classOf(c)&(classUnreserved|classDelimiter) != 0, for every character of nearly every path.
+func isPlainChar(c byte) bool {
+	switch c >> 6 {
+	case 0:
+		return plain0>>(c&63)&1 != 0
+	case 1:
+		return plain1>>(c&63)&1 != 0
+	}
+	return false
 }
 
 // decodeUnreserved is steps 1 and 2, as far as they look at single characters.

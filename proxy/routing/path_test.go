@@ -222,3 +222,12 @@ func BenchmarkParsePath(b *testing.B) {
 		})
 	}
 }
+
+func TestPlainCharacters(t *testing.T) {
+	for i := range 256 {
+		c := byte(i)
+		if want := classOf(c)&(classUnreserved|classDelimiter) != 0; isPlainChar(c) != want {
+			t.Errorf("isPlainChar(%q) = %t, want %t", c, !want, want)
+		}
+	}
+}
