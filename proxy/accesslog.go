@@ -66,7 +66,7 @@ func (o *outcome) log(f facts, took time.Duration) {
 			slog.String("pipeline", joined(o.program.pipelines[i])),
 			slog.String("apiEndpoint", o.verdict.Endpoint))
 	}
-	if caller := o.verdict.Caller; caller.Consumer != nil {
+	if caller := o.verdict.Caller(); caller.Consumer != nil {
 		attrs = append(attrs,
 			slog.String("consumer", joined(routing.ObjectKey{Namespace: caller.Consumer.Key.Namespace, Name: caller.Consumer.Username})),
 			slog.String("credential", joined(caller.Credential)))

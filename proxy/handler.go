@@ -154,7 +154,7 @@ func (x *exchange) serve() {
 		x.refuse(gate.Refusal{Reason: refusal.PipelineNotReady})
 		return
 	}
-	x.verdict = x.program.gate.Decide(x.r.Context(), &x.head, x.start)
+	x.program.gate.Decide(x.r.Context(), &x.head, x.start, &x.verdict)
 	switch x.verdict.Outcome {
 	case gate.Forward:
 		x.forward()

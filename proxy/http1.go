@@ -87,7 +87,7 @@ func (e *wireExchange) serve() {
 		e.refuse(gate.Refusal{Reason: refusal.PipelineNotReady})
 		return
 	}
-	e.verdict = e.program.gate.Decide((*wireContext)(e), &e.head, e.start)
+	e.program.gate.Decide((*wireContext)(e), &e.head, e.start, &e.verdict)
 	switch e.verdict.Outcome {
 	case gate.Forward:
 		e.forward()

@@ -129,6 +129,7 @@ func (e *wireExchange) appendHead(dst []byte, up *upstream.Conn) []byte {
 	}
 	dst = append(dst, '\r', '\n')
 	dst = h.appendForwarded(dst)
+	dst = append(dst, h.block.Text()...)
 	for i := range h.set {
 		dst = appendField(dst, h.set[i].Name, h.set[i].Value)
 	}
@@ -262,6 +263,9 @@ func (h *wireHead) header() http.Header {
 		if h.forwarded.has(i) {
 			header.Add(strings.Clone(fields[i].Name), strings.Clone(fields[i].Value))
 		}
+	}
+	for name, value := range h.block.Fields() {
+		header.Add(name, value)
 	}
 	for _, f := range h.set {
 		header.Add(f.Name, strings.Clone(f.Value))

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/gate"
@@ -16,8 +17,13 @@ import (
 // fieldSet is a set of field lines, by their place in the head.
 type fieldSet [(http1.MaxFields + 63) / 64]uint64
 
-func (s *fieldSet) add(i int)      { s[i/64] |= 1 << (i % 64) }
-func (s *fieldSet) remove(i int)   { s[i/64] &^= 1 << (i % 64) }
+func (s *fieldSet) add(i int)    { s[i/64] |= 1 << (i % 64) }
+func (s *fieldSet) remove(i int) { s[i/64] &^= 1 << (i % 64) }
+func (s *fieldSet) removeAll(other *fieldSet) {
+	for i := range s {
+		s[i] &^= other[i]
+	}
+}
 func (s *fieldSet) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
 // wireHead is a request of package http1 as package head has it. The field lines stay where they were read; what becomes
@@ -31,7 +37,10 @@ type wireHead struct {
 	// judged are the lines that policies see, forwarded those that go on as they are. A line that Connection lists is
 	// judged and not forwarded, so that a client can't hide one from us that it shows.
 	judged, forwarded fieldSet
-	// set are the fields that policies set.
+	// identity are the lines that tell who calls, as clients may not.
+	identity fieldSet
+	// block and set are the fields that policies set.
+	block  head.Block
 	set    []http1.Field
 	values []string
 	// upgrade says that the client asks for WebSocket; key is its Sec-WebSocket-Key.
@@ -65,16 +74,22 @@ func (h *wireHead) Values(name string) []string {
 	h.values = h.values[:0]
 	fields := h.x.Request.Fields
 	for i := range fields {
-		if f := &fields[i]; len(f.Name) == len(name) && h.judged.has(i) && strings.EqualFold(f.Name, name) {
+		if f := &fields[i]; sameName(f.Name, name) && h.judged.has(i) {
 			h.values = append(h.values, f.Value)
 		}
 	}
+	h.unfold()
 	for i := range h.set {
-		if strings.EqualFold(h.set[i].Name, name) {
+		if sameName(h.set[i].Name, name) {
 			h.values = append(h.values, h.set[i].Value)
 		}
 	}
 	return h.values
+}
+
+// sameName compares names without case; nearly all that are equally long and the same are so in the same case.
+func sameName(a, b string) bool {
+	return len(a) == len(b) && (a == b || strings.EqualFold(a, b))
 }
 
 func (h *wireHead) Names(yield func(name string) bool) {
@@ -84,6 +99,7 @@ func (h *wireHead) Names(yield func(name string) bool) {
 			return
 		}
 	}
+	h.unfold()
 	for i := range h.set {
 		if !yield(h.set[i].Name) {
 			return
@@ -102,18 +118,55 @@ func (h *wireHead) Set(name, value string) {
 func (h *wireHead) Delete(name string) {
 	fields := h.x.Request.Fields
 	for i := range fields {
-		if f := &fields[i]; len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
-			h.judged.remove(i)
-			h.forwarded.remove(i)
+		if sameName(fields[i].Name, name) {
+			h.leaveOut(i)
 		}
 	}
-	kept := h.set[:0]
-	for _, f := range h.set {
-		if !strings.EqualFold(f.Name, name) {
-			kept = append(kept, f)
+	h.unset(func(one string) bool { return sameName(one, name) })
+}
+
+func (h *wireHead) DeleteFunc(so func(name string) bool) {
+	fields := h.x.Request.Fields
+	for i := range fields {
+		if so(fields[i].Name) {
+			h.leaveOut(i)
 		}
 	}
-	h.set = kept
+	h.unset(so)
+}
+
+func (h *wireHead) leaveOut(i int) {
+	h.judged.remove(i)
+	h.forwarded.remove(i)
+}
+
+// unset takes fields back that were set.
+func (h *wireHead) unset(so func(name string) bool) {
+	h.unfold()
+	h.set = slices.DeleteFunc(h.set, func(f http1.Field) bool { return so(f.Name) })
+}
+
+// DeleteIdentity knows the lines since they were read.
+func (h *wireHead) DeleteIdentity() {
+	h.judged.removeAll(&h.identity)
+	h.forwarded.removeAll(&h.identity)
+	h.unset(head.IsIdentity)
+}
+
+func (h *wireHead) Put(b head.Block) {
+	h.unfold()
+	h.block = b
+}
+
+// unfold makes single fields of the block's, for whoever asks for one of them.
+func (h *wireHead) unfold() {
+	if h.block == (head.Block{}) {
+		return
+	}
+	for name, value := range h.block.Fields() {
+		h.set = append(h.set, http1.Field{Name: name, Value: value})
+	}
+	h.block = head.Block{}
 }
 
 // forget lets go of everything that belongs to the request.
@@ -174,17 +227,20 @@ func (h *wireHead) readFields() {
 	for i := range r.Fields {
 		f := &r.Fields[i]
 		switch f.Kind() {
-		case http1.KindOther, http1.KindAuthorization, http1.KindDate:
+		case http1.KindAuthorization, http1.KindDate:
+		case http1.KindOther: // none of KindIrregular
+			switch head.FateOfPlain(f.Name) {
+			case head.Kept:
+			case head.Identity:
+				h.identity.add(i) // for the gate, which removes these whatever the engine
+			default:
+				continue
+			}
 		case http1.KindTE:
 			h.trailers = h.trailers || hasToken(f.Value, "trailers")
 			continue
 		default:
 			continue // of the connection, or written anew
-		}
-		switch head.FateOf(f.Name) {
-		case head.Kept, head.Identity: // the gate removes these, whatever the engine
-		default:
-			continue
 		}
 		h.judged.add(i)
 		if !r.ConnectionTokens || !r.Listed(f.Name) {

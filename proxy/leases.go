@@ -141,7 +141,7 @@ func (o *outcome) hold(cut func()) *hold {
 	if policy, _ := o.program.gate.Policy(i); policy == nil {
 		return nil
 	}
-	return o.h.leases.add(o.verdict.Lease, o.program.pipelines[i], cut)
+	return o.h.leases.add(o.verdict.Lease(), o.program.pipelines[i], cut)
 }
 
 // letGo ends the reviews, and reports whether the exchange was cut. Why is noted for the log and the metrics. It may be

@@ -102,6 +102,24 @@ func (h *requestHead) Delete(name string) {
 	delete(h.judged, name)
 }
 
+func (h *requestHead) DeleteFunc(so func(name string) bool) {
+	for _, fields := range [...]http.Header{h.header, h.judged} {
+		for name := range fields {
+			if so(name) {
+				delete(fields, name)
+			}
+		}
+	}
+}
+
+func (h *requestHead) DeleteIdentity() { h.DeleteFunc(head.IsIdentity) }
+
+func (h *requestHead) Put(b head.Block) {
+	for name, value := range b.Fields() {
+		h.header.Set(name, value)
+	}
+}
+
 // read takes the head of r, or says why it is refused. net/http has judged the grammar before; here is refused what it
 // lets through and what servers behind us are known to read in another way. Not seen here, because net/http has dealt
 // with it and hides it: Transfer-Encoding together with Content-Length, and Transfer-Encoding in HTTP/1.0.

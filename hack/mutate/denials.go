@@ -13,9 +13,9 @@ import (
 func trueDenies(function string) bool {
 	return slices.Contains([]string{
 		"notToken", "joined", "roca", "looksPublic", "isPublicDER", "hasPrivate", "isPrivate", "usesMacroVariable",
-		"effectiveScopes.func", "Entry.Ended", "Revocation.Covers",
+		"effectiveScopes.func", "Entry.Ended", "Revocation.Covers", "Policy.expired", "Policy.early",
 		"sources.stripFields.func", "sources.stripCookies.func", "sources.stripQuery.func",
-		"IsIdentity", "SameName", "reserved.has", "reserved.has.func", "Verdict.Reserved", "isDotSegment", "isControl",
+		"IsIdentity", "SameName", "ofConnection", "replaced", "reserved.has", "reserved.has.func", "Verdict.Reserved", "isDotSegment", "isControl",
 		"isOwn", "isLocal", "isLocal.func", "owner.missing", "owner.suspends", "isSuspended", "Record.Spent",
 		"credentialDraft.retainOne.func",
 	}, function)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ostiary/ostiary/proxy/head"
 )
 
 type request struct {
@@ -27,6 +29,9 @@ func (*request) SetPath(string)                {}
 func (*request) SetQuery(string)               {}
 func (*request) Set(string, string)            {}
 func (*request) Delete(string)                 {}
+func (*request) DeleteFunc(func(string) bool)  {}
+func (*request) DeleteIdentity()               {}
+func (*request) Put(head.Block)                {}
 
 func (r *request) Names(yield func(string) bool) {
 	for name := range r.header {

@@ -40,11 +40,11 @@ func (g groups) hasOneOf(names []string) bool {
 // judge says whether the caller may pass: one who is in a denied group may not, whatever other groups say. An anonymous
 // caller is told that a token is missing, also where groups are only denied: whoever is in one of these would leave the
 // token away.
-func (a *acl) judge(caller jwt.Allowed) *jwt.Refused {
+func (a *acl) judge(caller *jwt.Allowed) *jwt.Refused {
 	if caller.Anonymous() {
 		return &jwt.Refused{Reason: refusal.TokenMissing}
 	}
-	consumer := caller.Identity().Consumer
+	consumer := caller.Consumer()
 	switch {
 	case !caller.Granted():
 		return &jwt.Refused{Reason: refusal.Internal}

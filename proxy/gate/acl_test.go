@@ -15,7 +15,7 @@ func TestACLDeniesWhatNobodyVouchesFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, a := range map[string]acl{"built": built, "zero": {}} {
-		if refused := a.judge(jwt.Allowed{}); refused == nil || refused.Reason != refusal.Internal {
+		if refused := a.judge(&jwt.Allowed{}); refused == nil || refused.Reason != refusal.Internal {
 			t.Errorf("%s: the zero Allowed is answered %+v", name, refused)
 		}
 	}

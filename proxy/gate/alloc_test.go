@@ -27,19 +27,19 @@ func TestDecideAllocatesNothing(t *testing.T) {
 		for algorithm, token := range d.tokens {
 			h := &plainHead{}
 			authorization := "Bearer " + token
-			decide := func() {
+			judge := func() {
 				h.load("/guarded/orders/4711", plainField{"Host", "app.test"}, plainField{"Accept", "*/*"},
 					plainField{"Authorization", authorization}, plainField{"Cookie", "a=b; c=d"},
 					plainField{"x_consumer_id", "root"}, plainField{"X-Tenant", "other"})
 				h.query = "page=1&order=asc"
-				if v := d.gate.Decide(t.Context(), h, clock()); v.Outcome != Forward {
+				if v := decide(t.Context(), d.gate, h, clock()); v.Outcome != Forward {
 					t.Fatal(v.Refusal.Reason)
 				}
 			}
 			for range 3 { // verify, then note what follows from the claims
-				decide()
+				judge()
 			}
-			if allocs := testing.AllocsPerRun(200, decide); allocs != 0 {
+			if allocs := testing.AllocsPerRun(200, judge); allocs != 0 {
 				t.Errorf("%s, %s: %v allocations, want 0", name, algorithm, allocs)
 			}
 		}

@@ -115,7 +115,7 @@ func BenchmarkDecide(b *testing.B) {
 				h.load(path, plainField{"Host", "app.test"}, plainField{"User-Agent", "curl/8.5.0"}, plainField{"Accept", "*/*"},
 					plainField{"Authorization", authorization}, plainField{"Accept-Encoding", "gzip, deflate, br"},
 					plainField{"X-Correlation", "0123456789abcdef"})
-				if v := d.gate.Decide(b.Context(), h, clock()); v.Outcome != Forward {
+				if v := decide(b.Context(), d.gate, h, clock()); v.Outcome != Forward {
 					b.Fatal(v.Refusal.Reason)
 				}
 			}

@@ -12,33 +12,35 @@ import (
 	"github.com/ostiary/ostiary/proxy/trace"
 )
 
-// Decide says what becomes of a request, and edits its head into what an upstream may see: the canonical path, no
-// token unless the policy preserves it, and no identity but the one that was established. now is the time that tokens
-// are judged by; ctx ends what the decision waits for.
-func (g *Gate) Decide(ctx context.Context, h head.Head, now time.Time) Verdict {
-	return g.decide(ctx, h, now, nil)
+// Decide says in v what becomes of a request, and edits its head into what an upstream may see: the canonical path, no
+// token unless the policy preserves it, and no identity but the one that was established. now is the time that tokens are
+// judged by; ctx ends what the decision waits for. Whatever was in v is overwritten.
+func (g *Gate) Decide(ctx context.Context, h head.Head, now time.Time, v *Verdict) {
+	g.decide(ctx, h, now, v, nil)
 }
 
 // decide notes in t, which is nil where requests are served, what it finds.
-func (g *Gate) decide(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) Verdict {
-	g.identity.remove(h)
+func (g *Gate) decide(ctx context.Context, h head.Head, now time.Time, v *Verdict, t *trace.Trace) {
+	*v = Verdict{} // refuses until the last line says otherwise
+	h.DeleteIdentity()
 	host, err := routing.CanonicalHost(h.Authority())
 	if err != nil {
 		t.Add(trace.Fail, "host: is none")
-		return refuse(refusal.RequestMalformed)
+		v.Refusal.Reason = refusal.RequestMalformed
+		return
 	}
+	v.Host = host
 	path, err := routing.ParsePath(h.Path())
 	if err != nil {
 		explainPath(t, err)
-		v := refuse(pathReason(err))
-		v.Host = host
-		return v
+		v.Refusal.Reason = pathReason(err)
+		return
 	}
-	v := Verdict{Host: host, Path: path.Forward}
-	if h.Scheme() == "https" && g.table.Misdirected(h.ServerName(), host) {
+	v.Path = path.Forward
+	if h.Scheme() == schemeHTTPS && g.table.Misdirected(h.ServerName(), host) {
 		v.Refusal.Reason = refusal.Misdirected
 		t.Add(trace.Fail, "host: is not one of the certificate that the TLS handshake asked for")
-		return v
+		return
 	}
 	request := routing.Request{Host: host, Path: path.Match, Method: h.Method(), Fields: h}
 	g.explainMatch(t, &request)
@@ -47,16 +49,17 @@ func (g *Gate) decide(ctx context.Context, h head.Head, now time.Time, t *trace.
 		v.pipeline = result.Route.Pipeline + 1
 		v.Endpoint = result.Route.Match.Endpoint
 		h.SetPath(path.Forward)
-		g.steps[result.Route.Pipeline].decide(ctx, &v, h, result.Route.Match, now, t)
+		g.steps[result.Route.Pipeline].decide(ctx, v, h, result.Route.Match, now, t)
 	case result.Status == routing.MethodNotAllowed:
 		v.Refusal = Refusal{Reason: refusal.MethodNotAllowed, Allow: result.Allow}
 	default:
 		v.Refusal.Reason = refusal.NoRoute
 	}
-	return v
 }
 
-// decide runs the steps of the Pipeline that takes the request. v refuses until the last line says otherwise.
+const schemeHTTPS = "https"
+
+// decide runs the steps of the Pipeline that takes the request. v refuses until the last line.
 func (s *steps) decide(ctx context.Context, v *Verdict, h head.Head, match *routing.Match, now time.Time, t *trace.Trace) {
 	v.reserved = s.reserved
 	s.reserved.remove(h)
@@ -65,7 +68,7 @@ func (s *steps) decide(ctx context.Context, v *Verdict, h head.Head, match *rout
 		v.Refusal.Reason = refusal.PipelineNotReady
 		return
 	}
-	if h.Scheme() != "https" {
+	if h.Scheme() != schemeHTTPS {
 		switch s.pipeline.Insecure {
 		case routing.InsecureServe:
 		case routing.InsecureRedirect:
@@ -99,9 +102,9 @@ func (s *steps) decide(ctx context.Context, v *Verdict, h head.Head, match *rout
 // admit asks the token policy and the ACLs about the caller, and tells the upstream who it is. Where it reports false, v
 // says why the request is refused.
 func (s *steps) admit(ctx context.Context, v *Verdict, h head.Head, match *routing.Match, now time.Time, t *trace.Trace) bool {
-	allowed, refused := s.authenticate(ctx, h, now, t)
+	allowed := &v.allowed
+	refused := s.authenticate(ctx, h, now, allowed, t)
 	if refused == nil {
-		v.Caller = allowed.Identity()
 		refused = s.policy.Authorize(allowed, match.Scopes)
 		s.explainScopes(t, match, refused)
 	}
@@ -125,17 +128,12 @@ func (s *steps) admit(ctx context.Context, v *Verdict, h head.Head, match *routi
 		v.DryRun = true
 		t.Add(trace.Pass, "enforcement is DryRun: %s is counted, and the request goes on as anonymous", refused.Reason)
 	}
-	if !v.DryRun {
-		v.Lease = allowed.Lease()
-	}
 	s.policy.StripToken(h)
-	switch {
-	case v.DryRun, allowed.Anonymous():
-		setAnonymous(h)
+	if v.DryRun || allowed.Anonymous() {
+		h.Set(head.HeaderAnonymous, "true")
 		return true // nor are claims told of someone whom nobody knows
-	case v.Caller.Consumer == nil:
-		// A token of an identity provider that stands for no Consumer: there is nobody to tell the upstream about.
-	case !setIdentity(h, &v.Caller):
+	}
+	if !allowed.SetIdentity(h) {
 		v.Refusal.Reason = refusal.Internal
 		return false
 	}
@@ -153,8 +151,6 @@ func sparable(reason refusal.Reason) bool {
 		return reason == refusal.TokenTooLarge || reason == refusal.KeysUnavailable
 	}
 }
-
-func refuse(reason refusal.Reason) Verdict { return Verdict{Refusal: Refusal{Reason: reason}} }
 
 func pathReason(err error) refusal.Reason {
 	switch {

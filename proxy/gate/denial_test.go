@@ -14,12 +14,12 @@ func TestAbsentHeaderMatchesNothing(t *testing.T) {
 	p := pipeline("header", "/")
 	p.Matches[0].Headers = []routing.HeaderMatch{{Name: "X-Tenant", Type: routing.HeaderRegularExpression, Value: ".*"}}
 	g := newGate(t, p)
-	if v := g.Decide(t.Context(), get("/"), time.Time{}); v.Outcome != Refuse || v.Refusal.Reason != refusal.NoRoute {
+	if v := decide(t.Context(), g, get("/"), time.Time{}); v.Outcome != Refuse || v.Refusal.Reason != refusal.NoRoute {
 		t.Errorf("without the field: %+v", v)
 	}
 	r := get("/")
 	r.header = http.Header{"X-Tenant": {""}}
-	if v := g.Decide(t.Context(), r, time.Time{}); v.Outcome != Forward {
+	if v := decide(t.Context(), g, r, time.Time{}); v.Outcome != Forward {
 		t.Errorf("with the field empty: %+v", v)
 	}
 }

@@ -16,7 +16,9 @@ import (
 
 // Explain is Decide for people: it decides the same by the same code, and notes in t what it finds.
 func (g *Gate) Explain(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) Verdict {
-	return g.decide(ctx, h, now, t)
+	var v Verdict
+	g.decide(ctx, h, now, &v, t)
+	return v
 }
 
 // maxCandidates bounds how many matches that came close are listed.
@@ -130,13 +132,17 @@ func (s *steps) explainBroken(t *trace.Trace) {
 }
 
 // authenticate asks the token policy.
-func (s *steps) authenticate(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) (allowed jwt.Allowed, refused *jwt.Refused) {
+func (s *steps) authenticate(ctx context.Context, h head.Head, now time.Time, a *jwt.Allowed, t *trace.Trace) *jwt.Refused {
 	if t == nil {
-		return s.policy.Authenticate(ctx, h, now)
+		return s.policy.Admit(ctx, h, now, a)
 	}
+	return s.explainAuthenticate(ctx, h, now, a, t)
+}
+
+func (s *steps) explainAuthenticate(ctx context.Context, h head.Head, now time.Time, a *jwt.Allowed, t *trace.Trace) (refused *jwt.Refused) {
 	t.Add(trace.Note, "token policy")
-	t.Within(func() { allowed, refused = s.policy.Explain(ctx, h, now, t) })
-	return allowed, refused
+	t.Within(func() { *a, refused = s.policy.Explain(ctx, h, now, t) })
+	return refused
 }
 
 func (s *steps) explainScopes(t *trace.Trace, match *routing.Match, refused *jwt.Refused) {

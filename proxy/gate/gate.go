@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/jwt"
 	"github.com/ostiary/ostiary/proxy/keyring"
@@ -35,8 +34,6 @@ type Deps struct {
 type Gate struct {
 	table *routing.Table
 	steps []steps // by index of Config.Pipelines
-	// identity removes what clients say under the names of the fields that tell who calls.
-	identity remover
 }
 
 // steps are what a Pipeline does to a request. The zero value answers 503.
@@ -55,7 +52,7 @@ type steps struct {
 func New(cfg routing.Config, deps Deps) (*Gate, []routing.Problem) {
 	table, problems := routing.Build(cfg)
 	pipelines := table.Pipelines()
-	g := &Gate{table: table, steps: make([]steps, len(pipelines)), identity: remover{of: head.IsIdentity}}
+	g := &Gate{table: table, steps: make([]steps, len(pipelines))}
 	names := reservedOf(cfg.ReservedHeaders)
 	for i := range pipelines {
 		p := table.Pipeline(i)

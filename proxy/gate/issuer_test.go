@@ -48,7 +48,7 @@ func TestACLDeniesWhoIsNoConsumer(t *testing.T) {
 	for path, want := range map[string]Outcome{"/open": Forward, "/denied": Refuse, "/allowed": Refuse} {
 		r := get(path)
 		r.header = http.Header{"Authorization": {"Bearer " + token}}
-		v := g.Decide(t.Context(), r, now)
+		v := decide(t.Context(), g, r, now)
 		if v.Outcome != want || want == Refuse && v.Refusal.Reason != refusal.GroupDenied {
 			t.Errorf("%s: outcome %v, %v", path, v.Outcome, v.Refusal.Reason)
 		}

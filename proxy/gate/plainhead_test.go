@@ -1,8 +1,13 @@
 package gate
 
 import (
+	"context"
 	"net/netip"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/proxy/head"
 )
 
 // plainHead is a head.Head that allocates nothing, as that of an engine of ours.
@@ -55,6 +60,25 @@ func (h *plainHead) Delete(name string) {
 		}
 	}
 	h.fields = kept
+}
+
+func (h *plainHead) DeleteFunc(so func(string) bool) {
+	h.fields = slices.DeleteFunc(h.fields, func(f plainField) bool { return so(f.name) })
+}
+
+func (h *plainHead) DeleteIdentity() { h.DeleteFunc(head.IsIdentity) }
+
+func (h *plainHead) Put(b head.Block) {
+	for name, value := range b.Fields() {
+		h.fields = append(h.fields, plainField{name, value})
+	}
+}
+
+// decide is Decide for one who looks at the Verdict alone.
+func decide(ctx context.Context, g *Gate, h head.Head, now time.Time) Verdict {
+	var v Verdict
+	g.Decide(ctx, h, now, &v)
+	return v
 }
 
 // load makes the head that of another request, and uses its memory again.

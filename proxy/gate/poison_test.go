@@ -74,13 +74,13 @@ func TestNothingOfTheHeadIsKept(t *testing.T) {
 					if tc.authorization != "" {
 						h.fields = append(h.fields, plainField{b.alias("Authorization"), b.alias(tc.authorization)})
 					}
-					v := d.gate.Decide(t.Context(), h, clock())
+					v := decide(t.Context(), d.gate, h, clock())
 					if v.Outcome != tc.outcome || v.Outcome == Refuse && v.Refusal.Reason != tc.reason {
 						t.Errorf("%s: request %d: outcome %d, %s", name, i, v.Outcome, v.Refusal.Reason)
 						return
 					}
 					for _, f := range h.fields {
-						if f.value == "root" || f.value == "admins" || v.Outcome == Forward && f.value == "other" && v.Caller.Consumer != nil {
+						if f.value == "root" || f.value == "admins" || v.Outcome == Forward && f.value == "other" && v.Caller().Consumer != nil {
 							t.Errorf("%s: request %d: %s: %s is left", name, i, f.name, f.value)
 						}
 					}
@@ -88,11 +88,11 @@ func TestNothingOfTheHeadIsKept(t *testing.T) {
 					if i == 0 {
 						first = v
 					}
-					if diff := cmp.Diff(first.Refusal, v.Refusal) + cmp.Diff(first.Caller.KeyID, v.Caller.KeyID) +
-						cmp.Diff(first.Caller.Scopes, v.Caller.Scopes) + cmp.Diff(first.Endpoint, v.Endpoint); diff != "" {
+					if diff := cmp.Diff(first.Refusal, v.Refusal) + cmp.Diff(first.Caller().KeyID, v.Caller().KeyID) +
+						cmp.Diff(first.Caller().Scopes, v.Caller().Scopes) + cmp.Diff(first.Endpoint, v.Endpoint); diff != "" {
 						t.Errorf("%s: request %d (-first +now):\n%s", name, i, diff)
 					}
-					if strings.Contains(v.Caller.KeyID+strings.Join(v.Caller.Scopes, "")+v.Endpoint+v.Refusal.Message+v.Refusal.Allow, "\xff") {
+					if strings.Contains(v.Caller().KeyID+strings.Join(v.Caller().Scopes, "")+v.Endpoint+v.Refusal.Message+v.Refusal.Allow, "\xff") {
 						t.Errorf("%s: request %d: what is told of it was overwritten: %+v", name, i, v)
 					}
 				}

@@ -11,8 +11,9 @@ import (
 // client sends under these names is removed from every request that one of the Pipelines takes.
 // A nil *reserved has none.
 type reserved struct {
-	names   []string
-	removed remover
+	names []string
+	// one is the method has, made a function once.
+	one func(name string) bool
 }
 
 // reservedOf returns the reserved names of each namespace that has some.
@@ -25,7 +26,7 @@ func reservedOf(cfg []routing.ReservedHeaders) map[string]*reserved {
 		of := all[r.Namespace]
 		if of == nil {
 			of = &reserved{}
-			of.removed.of = of.has
+			of.one = of.has
 			all[r.Namespace] = of
 		}
 		of.names = append(of.names, r.Names...)
@@ -40,6 +41,6 @@ func (r *reserved) has(name string) bool {
 
 func (r *reserved) remove(h head.Head) {
 	if r != nil {
-		r.removed.remove(h)
+		h.DeleteFunc(r.one)
 	}
 }

@@ -47,15 +47,23 @@ type Verdict struct {
 	Answer *routing.Terminate
 	// Pass is set with Forward.
 	Pass Pass
-	// Caller is who the request was authenticated as, zero where it was not. It is known of a request that was refused
-	// for want of a scope or group as well, and of one that went on as anonymous although it was.
-	Caller jwt.Identity
-
-	// Lease is what an admitted caller was let through by, for as long as the exchange lasts; zero where nothing is to be
-	// judged again.
-	Lease jwt.Lease
-
+	// allowed is what the token policy said of the caller. It is known of a request that was refused for want of a scope or
+	// group as well, and of one that went on as anonymous although it was.
+	allowed  jwt.Allowed
 	reserved *reserved
+}
+
+// Caller is who the request was authenticated as, zero where it was not. It is known of a request that was refused for want
+// of a scope or group as well, and of one that went on as anonymous although it was.
+func (v *Verdict) Caller() jwt.Identity { return v.allowed.Identity() }
+
+// Lease is what an admitted caller was let through by, for as long as the exchange lasts; zero where nothing is to be judged
+// again.
+func (v *Verdict) Lease() jwt.Lease {
+	if v.Outcome == Refuse || v.DryRun {
+		return jwt.Lease{}
+	}
+	return v.allowed.Lease()
 }
 
 // Reserved says whether a field name is one that only the Pipelines of the namespace may set towards upstreams, in any

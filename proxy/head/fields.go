@@ -2,7 +2,6 @@ package head
 
 import (
 	"iter"
-	"strings"
 )
 
 // Fate is what becomes of a request's header field before anything judges it.
@@ -33,14 +32,15 @@ func FateOf(name string) Fate {
 	if !isPlain(name) {
 		return Misread
 	}
+	return FateOfPlain(name)
+}
+
+// FateOfPlain is FateOf for a name of which it is known that it is made of letters, digits and hyphens.
+func FateOfPlain(name string) Fate {
 	switch {
-	case isOneOf(name, "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te",
-		"Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Expect"):
+	case ofConnection(name):
 		return Connection
-	case isOneOf(name, "Host", "Content-Length", "Forwarded", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url",
-		"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Request-Id"):
-		return Replaced
-	case len(name) >= len(ForwardedPrefix) && strings.EqualFold(name[:len(ForwardedPrefix)], ForwardedPrefix):
+	case replaced(name):
 		return Replaced
 	case IsIdentity(name):
 		return Identity
@@ -48,14 +48,61 @@ func FateOf(name string) Fate {
 	return Kept
 }
 
-// isOneOf compares without case.
-func isOneOf(name string, names ...string) bool {
-	for _, one := range names {
-		if len(one) == len(name) && one[0]|0x20 == name[0]|0x20 && strings.EqualFold(one, name) {
-			return true
-		}
+func ofConnection(name string) bool {
+	switch len(name) {
+	case 2:
+		return is(name, "Te")
+	case 6:
+		return is(name, "Expect")
+	case 7:
+		return is(name, "Trailer") || is(name, "Upgrade")
+	case 10:
+		return is(name, "Connection") || is(name, "Keep-Alive")
+	case 14:
+		return is(name, "Http2-Settings")
+	case 16:
+		return is(name, "Proxy-Connection")
+	case 17:
+		return is(name, "Transfer-Encoding")
+	case 18:
+		return is(name, "Proxy-Authenticate")
+	case 19:
+		return is(name, "Proxy-Authorization")
 	}
 	return false
+}
+
+func replaced(name string) bool {
+	if len(name) >= len(ForwardedPrefix) && is(name[:len(ForwardedPrefix)], ForwardedPrefix) {
+		return true
+	}
+	switch len(name) {
+	case 4:
+		return is(name, "Host")
+	case 9:
+		return is(name, "Forwarded") || is(name, "X-Real-Ip")
+	case 12:
+		return is(name, "X-Request-Id")
+	case 13:
+		return is(name, "X-Http-Method") || is(name, "X-Rewrite-Url")
+	case 14:
+		return is(name, "Content-Length") || is(name, "X-Original-Url")
+	case 17:
+		return is(name, "X-Method-Override")
+	case 22:
+		return is(name, "X-Http-Method-Override")
+	}
+	return false
+}
+
+// is compares names without case that are made of letters, digits and hyphens, and equally long.
+func is(name, one string) bool {
+	for i := range len(one) {
+		if (name[i]^one[i])&^0x20 != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Fields are the names of all fields with a fate of their own, as people write them; of those with ForwardedPrefix, the

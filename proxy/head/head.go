@@ -38,6 +38,13 @@ type Head interface {
 	Set(name, value string)
 	// Delete removes all field lines of that name.
 	Delete(name string)
+	// DeleteFunc removes all field lines whose names are so.
+	DeleteFunc(so func(name string) bool)
+	// DeleteIdentity is DeleteFunc with IsIdentity, which every request goes through.
+	DeleteIdentity()
+	// Put adds the fields of a Block. There must be none of their names, which is not looked at again: those of IsIdentity,
+	// once DeleteIdentity was called.
+	Put(b Block)
 }
 
 // Body is what a Head implements whose engine lets policies look at the body before it is forwarded.

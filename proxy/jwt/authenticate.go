@@ -25,44 +25,54 @@ const maxTrials = 16
 //
 // ctx ends the wait for keys of an identity provider that are on their way, jwks.MaxWait at most.
 func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (Allowed, *Refused) {
-	return p.authenticate(ctx, h, now, nil)
+	var a Allowed
+	if refused := p.Admit(ctx, h, now, &a); refused != nil {
+		return Allowed{}, refused
+	}
+	return a, nil
 }
 
-func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
+// Admit is Authenticate with its first result in a, which must be the zero value. Where the caller is refused it stays so.
+func (p *Policy) Admit(ctx context.Context, h head.Head, now time.Time, a *Allowed) *Refused {
+	return p.authenticate(ctx, h, now, a, nil)
+}
+
+func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
 	compact, refused := p.sources.find(h)
 	p.explainSources(t, h, refused)
 	if refused != nil {
 		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
-			return Allowed{by: p, anonymous: true}, nil
+			a.by, a.anonymous = p, true
+			return nil
 		}
-		return Allowed{}, refused
+		return refused
 	}
 	if len(compact) > p.maxTokenBytes {
 		p.explainForm(t, refusal.TokenTooLarge)
-		return Allowed{}, refuse(refusal.TokenTooLarge)
+		return refuse(refusal.TokenTooLarge)
 	}
 	unverified, err := p.cache.parse(t, compact, p.claim, now)
-	switch {
-	case errors.Is(err, token.ErrAlgorithm):
-		p.explainForm(t, refusal.AlgorithmNotAllowed)
-		return Allowed{}, refuse(refusal.AlgorithmNotAllowed)
-	case err != nil:
-		p.explainForm(t, refusal.TokenMalformed)
-		return Allowed{}, refuse(refusal.TokenMalformed)
+	if err != nil {
+		reason := refusal.TokenMalformed
+		if errors.Is(err, token.ErrAlgorithm) {
+			reason = refusal.AlgorithmNotAllowed
+		}
+		p.explainForm(t, reason)
+		return refuse(reason)
 	}
 	// Who judges the token is decided here, once, before any signature.
 	if issuer := p.issuer(&unverified); issuer != nil {
 		issuer.explain(t)
-		return p.authenticateIssued(ctx, issuer, &unverified, h, now, t)
+		return p.authenticateIssued(ctx, issuer, &unverified, h, now, a, t)
 	}
-	return p.authenticateHeld(ctx, &unverified, h, now, t)
+	return p.authenticateHeld(ctx, &unverified, h, now, a, t)
 }
 
 // authenticateHeld judges a token of a JWTCredential.
-func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
+func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
 	if p.credentialUse != routing.CredentialsTaken {
 		t.Add(trace.Fail, "issuer: iss names none of issuers, and the policy takes no JWTCredentials")
-		return Allowed{}, refuse(refusal.IssuerUnknown)
+		return refuse(refusal.IssuerUnknown)
 	}
 	entry, refused := p.credential(ctx, u, t)
 	if refused == nil {
@@ -70,31 +80,27 @@ func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, h he
 	}
 	p.explainCredential(t, entry, refused)
 	if refused != nil {
-		return Allowed{}, refused
+		return refused
 	}
 	verified, key, refused := verify(ctx, u, entry, now, t)
 	explainKeys(t, u, refused)
 	if refused != nil {
-		return Allowed{}, refused
+		return refused
 	}
-	allowed, refused := p.accept(&verified, entry, h, now)
+	claims, fields, refused := p.accept(&verified, entry, h, now)
 	p.explainClaims(t, entry, refused)
 	if refused != nil {
-		return Allowed{}, refused
+		return refused
 	}
 	if t == nil { // what is explained is not let through
 		entry.UseOf(key).Note(now)
 	}
-	allowed.lease.key, allowed.lease.algorithm = key, u.Algorithm()
-	allowed.lease.credential, allowed.lease.keyID = entry.Key, entry.KeyID
-	allowed.identity = Identity{
-		Consumer:   entry.Consumer,
-		Credential: entry.Key,
-		KeyID:      entry.KeyID,
-		Scopes:     effectiveScopes(&verified, allowed.identity.Scopes, entry.Consumer.Scopes, entry.Scopes),
-	}
 	p.cache.remember(t, &verified, now)
-	return allowed, nil
+	a.by, a.fields = p, fields
+	a.scopes = effectiveScopes(&verified, claims.Scopes, entry.Consumer.Scopes, entry.Scopes)
+	a.lease.key, a.lease.algorithm, a.lease.claims = key, u.Algorithm(), claims
+	a.lease.entry, a.lease.consumer = entry, entry.Consumer
+	return nil
 }
 
 // credential finds the credential that a token names.
@@ -147,7 +153,8 @@ func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now 
 	}
 	kid, named := u.KID()
 	var candidates trials
-	for _, key := range entry.Keys {
+	for i := range entry.Keys {
+		key := &entry.Keys[i]
 		if named && (kid == "" || key.KID() != kid) || !key.VerifiesAt(now) {
 			explainSkipped(t, u, key, now)
 			continue
@@ -207,22 +214,20 @@ func (c *trials) try(u *token.Unverified, t *trace.Trace) (token.Verified, *jose
 }
 
 // accept lets a verified token through when its claims are all that the policy and the credential ask for. Every token
-// goes through it, whoever verified it. The identity has the scopes of the token and nobody's name yet.
-func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, h head.Head, now time.Time) (Allowed, *Refused) {
+// goes through it, whoever verified it. It returns the claims, and those that are forwarded.
+func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, h head.Head, now time.Time) (*token.Claims, []claimField, *Refused) {
 	claims, err := v.Claims()
 	if err != nil {
-		return Allowed{}, refuse(refusal.TokenMalformed)
+		return nil, nil, refuse(refusal.TokenMalformed)
 	}
-	if refused := p.judge(v, &claims, entry, now); refused != nil {
-		return Allowed{}, refused
+	if refused := p.judge(v, claims, entry, now); refused != nil {
+		return nil, nil, refused
 	}
 	fields, refused := p.derive(v, h)
 	if refused != nil {
-		return Allowed{}, refused
+		return nil, nil, refused
 	}
-	allowed := Allowed{by: p, fields: fields, identity: Identity{Scopes: claims.Scopes}}
-	allowed.lease.times(&claims)
-	return allowed, nil
+	return claims, fields, nil
 }
 
 // judge compares the claims of a verified token with what the policy and the credential ask for.
@@ -234,14 +239,25 @@ func (p *Policy) judge(v *token.Verified, c *token.Claims, entry *keyring.Entry,
 		return refuse(refusal.IssuerUnknown)
 	case c.Expires.IsZero() && p.expiration == routing.ExpirationRequired:
 		return refuse(refusal.ClaimMissing)
-	case !c.Expires.IsZero() && !now.Before(c.Expires.Add(p.clockSkew)):
+	case p.expired(c, now):
 		return refuse(refusal.TokenExpired)
-	case now.Add(p.clockSkew).Before(c.NotBefore), now.Add(p.clockSkew).Before(c.IssuedAt):
+	case p.early(c.NotBefore, now), p.early(c.IssuedAt, now):
 		return refuse(refusal.TokenNotYetValid)
 	case !p.audienceAccepted(c.Audience, entry.Audiences):
 		return refuse(refusal.AudienceMismatch)
 	}
 	return p.limits.check(v, c, now, p.clockSkew)
+}
+
+// expired says whether the token is past its end, by clocks that differ. Whole seconds tell that of nearly all tokens,
+// without arithmetic.
+func (p *Policy) expired(c *token.Claims, now time.Time) bool {
+	return now.Unix() >= c.Expires.Unix() && !c.Expires.IsZero() && !now.Before(c.Expires.Add(p.clockSkew))
+}
+
+// early says whether a moment from which a token is valid is still to come. Where there is none, it is not.
+func (p *Policy) early(from, now time.Time) bool {
+	return now.Unix() <= from.Unix() && now.Add(p.clockSkew).Before(from)
 }
 
 // audienceAccepted asks every level that states audiences for one of the token's, so that none can widen another. Where

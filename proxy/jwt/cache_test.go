@@ -151,7 +151,7 @@ func TestPoliciesJudgeSeenTokensEach(t *testing.T) {
 			fresh := *w
 			fresh.cache = nil
 			if _, want := judge(t, fresh.policy(t, tc.change), h); true {
-				if diff := cmp.Diff(want.identity, allowed.identity, cmpopts.IgnoreUnexported(keyring.Consumer{})) +
+				if diff := cmp.Diff(want.Identity(), allowed.Identity(), cmpopts.IgnoreUnexported(keyring.Consumer{})) +
 					cmp.Diff(want.fields, allowed.fields, cmp.AllowUnexported(claimField{}), cmpopts.EquateEmpty()); diff != "" {
 					t.Errorf("without a cache (-want +got):\n%s", diff)
 				}
@@ -189,7 +189,7 @@ func TestScopesOfSeenTokens(t *testing.T) {
 						if got != accepted {
 							t.Fatal(word(got))
 						}
-						if diff := cmp.Diff(unseen.identity.Scopes, seen.identity.Scopes, cmpopts.EquateEmpty()); diff != "" {
+						if diff := cmp.Diff(unseen.Identity().Scopes, seen.Identity().Scopes, cmpopts.EquateEmpty()); diff != "" {
 							t.Errorf("consumer %v, credential %v (-want +got):\n%s", consumer, credential, diff)
 						}
 					}
@@ -391,11 +391,11 @@ func TestNothingOfTheHeadIsKept(t *testing.T) {
 					if got != want {
 						t.Fatalf("request %d: %s, want %s", i, word(got), word(want))
 					}
-					if diff := cmp.Diff(wantAllowed.identity, allowed.identity, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(keyring.Consumer{})) +
+					if diff := cmp.Diff(wantAllowed.Identity(), allowed.Identity(), cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(keyring.Consumer{})) +
 						cmp.Diff(wantAllowed.fields, allowed.fields, cmp.AllowUnexported(claimField{}), cmpopts.EquateEmpty()); diff != "" {
 						t.Fatalf("request %d (-first +now):\n%s", i, diff)
 					}
-					for _, text := range append([]string{allowed.identity.KeyID}, allowed.identity.Scopes...) {
+					for _, text := range append([]string{allowed.Identity().KeyID}, allowed.Identity().Scopes...) {
 						if strings.Contains(text, "\xff") {
 							t.Fatalf("request %d: %q was overwritten", i, text)
 						}

@@ -18,7 +18,9 @@ import (
 // Explain is Authenticate for people: it decides the same by the same code, and notes in t what it finds. Nothing of the
 // token is noted but where it was and which check it met; names of credentials and keys are those of the configuration.
 func (p *Policy) Explain(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
-	return p.authenticate(ctx, h, now, t)
+	var a Allowed
+	refused := p.authenticate(ctx, h, now, &a, t)
+	return a, refused
 }
 
 // explainSources tells where the token was looked for. A nil Trace costs nothing here and below.
@@ -124,7 +126,7 @@ func (i *issuer) explainConsumer(t *trace.Trace, consumer *keyring.Consumer, ref
 }
 
 // explainSkipped tells of a key that is not tried.
-func explainSkipped(t *trace.Trace, u *token.Unverified, key keyring.Key, now time.Time) {
+func explainSkipped(t *trace.Trace, u *token.Unverified, key *keyring.Key, now time.Time) {
 	switch {
 	case t == nil:
 	case !key.VerifiesAt(now):

@@ -2,6 +2,7 @@ package jwt
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/head"
@@ -56,6 +57,18 @@ func (h *testHead) Delete(name string) {
 		}
 	}
 	h.fields = kept
+}
+
+func (h *testHead) DeleteFunc(so func(string) bool) {
+	h.fields = slices.DeleteFunc(h.fields, func(f [2]string) bool { return so(f[0]) })
+}
+
+func (h *testHead) DeleteIdentity() { h.DeleteFunc(head.IsIdentity) }
+
+func (h *testHead) Put(b head.Block) {
+	for name, value := range b.Fields() {
+		h.fields = append(h.fields, [2]string{name, value})
+	}
 }
 
 // bearer is a head with that token in the Authorization field.

@@ -78,7 +78,7 @@ func (p *Policy) claimFields(v *token.Verified) ([]claimField, *Refused) {
 
 // SetClaims puts the claims of the token that was allowed into the header fields that the policy forwards them in. What
 // clients sent under these names must have been removed.
-func (p *Policy) SetClaims(h head.Head, a Allowed) {
+func (p *Policy) SetClaims(h head.Head, a *Allowed) {
 	if a.by != p {
 		return
 	}

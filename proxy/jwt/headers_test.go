@@ -73,7 +73,7 @@ func TestClaimHeaders(t *testing.T) {
 			var got []string
 			switch reason {
 			case accepted:
-				p.SetClaims(h, allowed)
+				p.SetClaims(h, &allowed)
 				got = h.Values("X-Claim")
 			case refusal.ClaimMismatch:
 				got = mismatch
@@ -94,12 +94,12 @@ func TestClaimsAreThePolicysOwn(t *testing.T) {
 	p, other := w.policy(t, with), w.policy(t, with)
 	_, allowed := judge(t, p, bearer(mint(t, "RS256", w.newKey, nil, claims(nil))))
 	h := &testHead{}
-	other.SetClaims(h, allowed)
-	p.SetClaims(h, Allowed{})
+	other.SetClaims(h, &allowed)
+	p.SetClaims(h, &Allowed{})
 	if len(h.fields) > 0 {
 		t.Errorf("fields %v", h.fields)
 	}
-	if p.SetClaims(h, allowed); len(h.fields) != 1 {
+	if p.SetClaims(h, &allowed); len(h.fields) != 1 {
 		t.Errorf("fields %v", h.fields)
 	}
 }

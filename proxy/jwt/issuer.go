@@ -114,36 +114,36 @@ func (p *Policy) issuer(u *token.Unverified) *issuer {
 }
 
 // authenticateIssued judges a token of an identity provider, by that provider's keys alone.
-func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
+func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
 	verified, key, refused := i.verify(ctx, u, now, t)
 	explainKeys(t, u, refused)
 	if refused != nil {
-		return Allowed{}, refused
+		return refused
 	}
-	allowed, refused := p.accept(&verified, &i.terms, h, now)
+	claims, fields, refused := p.accept(&verified, &i.terms, h, now)
 	p.explainClaims(t, &i.terms, refused)
 	if refused != nil {
-		return Allowed{}, refused
+		return refused
 	}
 	identity, known := p.credentials[0].ByIdentity(i.terms.Issuer, verified.Text)
-	consumer := identity.Consumer
-	allowed.lease.key, allowed.lease.algorithm, allowed.lease.consumer = key, u.Algorithm(), consumer
-	allowed.lease.issuer, allowed.lease.claim, allowed.lease.value = i.terms.Issuer, identity.Claim, identity.Value
+	consumer, scopes := identity.Consumer, claims.Scopes
 	switch {
 	case consumer != nil && consumer.State != keyring.StateActive:
 		refused = refuse(refusal.ConsumerSuspended)
 	case consumer != nil:
-		allowed.identity.Consumer = consumer
-		allowed.identity.Scopes = effectiveScopes(&verified, allowed.identity.Scopes, consumer.Scopes, nil)
+		scopes = effectiveScopes(&verified, scopes, consumer.Scopes, nil)
 	case known || i.consumer == routing.ConsumerRequired:
 		refused = refuse(refusal.ConsumerUnknown)
 	}
 	i.explainConsumer(t, consumer, refused)
 	if refused != nil {
-		return Allowed{}, refused
+		return refused
 	}
 	p.cache.remember(t, &verified, now)
-	return allowed, nil
+	a.by, a.fields, a.scopes = p, fields, scopes
+	a.lease.key, a.lease.algorithm, a.lease.claims = key, u.Algorithm(), claims
+	a.lease.issuer, a.lease.claim, a.lease.value, a.lease.consumer = i, identity.Claim, identity.Value, consumer
+	return nil
 }
 
 func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {

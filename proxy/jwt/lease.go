@@ -17,22 +17,17 @@ type Lease struct {
 	// key verified the token, which said that it is of that algorithm. Nil: there was none.
 	key       *jose.Key
 	algorithm jose.Algorithm
-	expires   time.Time
-	issuedAt  time.Time
-	id        *string
-	// credential and keyID are of the JWTCredential, zero where the token is an issuer's.
-	credential routing.ObjectKey
-	keyID      string
-	// issuer is the identity provider, with the claim and value that its Consumer was known by.
-	issuer, claim, value string
-	consumer             *keyring.Consumer
+	claims    *token.Claims
+	consumer  *keyring.Consumer
+	// entry is the JWTCredential as it was then, nil where the token is an issuer's.
+	entry *keyring.Entry
+	// issuer is the identity provider as it was then, claim and value what its Consumer was known by.
+	issuer       *issuer
+	claim, value string
 }
 
-// times notes what the token says of its time.
-func (l *Lease) times(c *token.Claims) { l.expires, l.issuedAt, l.id = c.Expires, c.IssuedAt, c.ID }
-
 // Lease is what the caller was let through by.
-func (a Allowed) Lease() Lease { return a.lease }
+func (a *Allowed) Lease() Lease { return a.lease }
 
 // Review says whether a caller that was let through before, by this policy or one in whose place it is, still would be: that
 // the credential or issuer, the Consumer and the key are good, that the token is not revoked and, unless tunnels.onExpiry
@@ -42,9 +37,9 @@ func (p *Policy) Review(l *Lease, now time.Time) *Refused {
 	switch {
 	case l.key == nil:
 		return nil
-	case p.tunnels.OnExpiry == routing.ExpiryClose && !l.expires.IsZero() && !now.Before(l.expires.Add(p.clockSkew)):
+	case p.tunnels.OnExpiry == routing.ExpiryClose && p.expired(l.claims, now):
 		return refuse(refusal.TokenExpired)
-	case l.issuer != "":
+	case l.issuer != nil:
 		return p.reviewIssued(l, now)
 	default:
 		return p.reviewHeld(l, now)
@@ -62,7 +57,7 @@ func (p *Policy) reviewHeld(l *Lease, now time.Time) *Refused {
 	if refused := usable(entry, now); refused != nil {
 		return refused
 	}
-	if entry.Revocation.Covers(l.id, l.issuedAt) {
+	if entry.Revocation.Covers(l.claims.ID, l.claims.IssuedAt) {
 		return refuse(refusal.TokenRevoked)
 	}
 	return l.reviewKey(entry, now)
@@ -74,7 +69,7 @@ func (p *Policy) holder(l *Lease) *keyring.Entry {
 		return nil
 	}
 	for _, namespace := range p.credentials {
-		if entry := namespace.ByKeyID(l.keyID); entry != nil && entry.Key == l.credential && p.selects(entry.Labels) {
+		if entry := namespace.ByKeyID(l.entry.KeyID); entry != nil && entry.Key == l.entry.Key && p.selects(entry.Labels) {
 			return entry
 		}
 	}
@@ -82,7 +77,8 @@ func (p *Policy) holder(l *Lease) *keyring.Entry {
 }
 
 func (p *Policy) reviewIssued(l *Lease, now time.Time) *Refused {
-	i := p.issuers[l.issuer]
+	name := l.issuer.terms.Issuer
+	i := p.issuers[name]
 	switch {
 	case i == nil:
 		return refuse(refusal.IssuerUnknown)
@@ -98,7 +94,7 @@ func (p *Policy) reviewIssued(l *Lease, now time.Time) *Refused {
 		}
 		return nil
 	}
-	switch consumer := p.credentials[0].Stands(l.issuer, l.claim, l.value); {
+	switch consumer := p.credentials[0].Stands(name, l.claim, l.value); {
 	case consumer == nil || consumer.Key != l.consumer.Key:
 		return refuse(refusal.ConsumerUnknown)
 	case consumer.State != keyring.StateActive:
@@ -121,7 +117,8 @@ func (l *Lease) reviewKey(entry *keyring.Entry, now time.Time) *Refused {
 		}
 		return nil
 	}
-	for _, key := range entry.Keys {
+	for i := range entry.Keys {
+		key := &entry.Keys[i]
 		if key.VerifiesAt(now) && key.Permits(l.algorithm) && key.SameMaterial(*l.key) {
 			return nil
 		}

@@ -188,7 +188,7 @@ func judge(t testing.TB, p *Policy, h *testHead) (refusal.Reason, Allowed) {
 	allowed, refused := p.Authenticate(t.Context(), h, now())
 	for range 2 {
 		again, refusedAgain := p.Authenticate(t.Context(), h, now())
-		if diff := cmp.Diff(refused, refusedAgain) + cmp.Diff(allowed.identity, again.identity, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(keyring.Consumer{})) +
+		if diff := cmp.Diff(refused, refusedAgain) + cmp.Diff(allowed.Identity(), again.Identity(), cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(keyring.Consumer{})) +
 			cmp.Diff(allowed.fields, again.fields, cmp.AllowUnexported(claimField{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("decided otherwise once the token was seen (-first +again):\n%s", diff)
 		}

@@ -44,10 +44,10 @@ func TestOptional(t *testing.T) {
 	if got, _ := judge(t, w.policy(t, nil), &testHead{}); got != refusal.TokenMissing {
 		t.Errorf("the default mode answers %s to a request without a token", word(got))
 	}
-	if (Allowed{}).Anonymous() {
+	if (&Allowed{}).Anonymous() {
 		t.Error("the zero Allowed is anonymous instead of a denial")
 	}
-	if (Allowed{anonymous: true}).Anonymous() {
+	if (&Allowed{anonymous: true}).Anonymous() {
 		t.Error("a caller whom no policy let through is anonymous instead of denied")
 	}
 }
@@ -73,7 +73,7 @@ func TestAnonymousHasNoScopes(t *testing.T) {
 			})
 			_, allowed := judge(t, p, &testHead{})
 			got := accepted
-			if refused := p.Authorize(allowed, tc.match); refused != nil {
+			if refused := p.Authorize(&allowed, tc.match); refused != nil {
 				got = refused.Reason
 			}
 			if got != tc.want {

@@ -180,7 +180,7 @@ func TestAuthorize(t *testing.T) {
 			w := newWorld(t)
 			p := w.policy(t, func(cfg *routing.JWT) { cfg.RequiredScopes, cfg.ScopeMatch = tc.required, tc.how })
 			_, allowed := judge(t, p, bearer(mint(t, "RS256", w.newKey, nil, claims(map[string]any{"scope": tc.scope}))))
-			refused := p.Authorize(allowed, tc.match)
+			refused := p.Authorize(&allowed, tc.match)
 			if tc.needed == nil {
 				if refused != nil {
 					t.Errorf("refused: %+v", refused)
@@ -199,16 +199,16 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 	w := newWorld(t)
 	p, other := w.policy(t, nil), w.policy(t, nil)
 	_, allowed := judge(t, other, bearer(mint(t, "RS256", w.newKey, nil, claims(nil))))
-	if !allowed.Granted() || (Allowed{}).Granted() {
+	if !allowed.Granted() || (&Allowed{}).Granted() {
 		t.Fatal("granted is not what Authenticate says")
 	}
 	for name, a := range map[string]Allowed{"the zero value": {}, "another policy's": allowed} {
-		if refused := p.Authorize(a, nil); refused == nil || refused.Reason != refusal.Internal {
+		if refused := p.Authorize(&a, nil); refused == nil || refused.Reason != refusal.Internal {
 			t.Errorf("%s: %+v, want internal", name, refused)
 		}
 	}
 	var none *Policy
-	if refused := none.Authorize(Allowed{}, nil); refused == nil {
+	if refused := none.Authorize(&Allowed{}, nil); refused == nil {
 		t.Error("no policy authorizes the zero value")
 	}
 }

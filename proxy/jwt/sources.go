@@ -209,16 +209,25 @@ func (s *sources) authorization(h head.Head, in *search) {
 
 // scheme returns what follows the scheme of credentials, where it is one of ours. Schemes have no case.
 func (s *sources) scheme(credentials string) (string, bool) {
-	at := strings.IndexFunc(credentials, notToken)
-	if at < 0 {
-		at = len(credentials)
-	}
 	for _, scheme := range s.schemes {
-		if strings.EqualFold(credentials[:at], scheme) {
-			return credentials[at:], true
+		if len(credentials) < len(scheme) || !sameLetters(credentials[:len(scheme)], scheme) {
+			continue
+		}
+		if rest := credentials[len(scheme):]; rest == "" || notToken(rune(rest[0])) {
+			return rest, true
 		}
 	}
 	return "", false
+}
+
+// sameLetters compares without case, which only ASCII has in schemes. Both are of one length.
+func sameLetters(a, b string) bool {
+	for i := range len(a) {
+		if x, y := a[i], b[i]; x != y && (x|0x20 != y|0x20 || x|0x20 < 'a' || x|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *field) find(h head.Head, in *search) {

@@ -19,7 +19,9 @@ func (p *Policy) StripToken(h head.Head) {
 	}
 	p.sources.stripAuthorization(h)
 	p.sources.stripFields(h)
-	p.sources.stripCookies(h)
+	if len(p.sources.cookies) > 0 {
+		p.sources.stripCookies(h)
+	}
 }
 
 func (s *sources) stripAuthorization(h head.Head) {

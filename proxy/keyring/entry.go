@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/proxy/jose"
@@ -37,6 +36,8 @@ type Entry struct {
 	Revocation Revocation
 	// Remote is where the keys are instead; nil where they are Keys.
 	Remote *Remote
+
+	fields callerFields
 }
 
 // Remote is a set of keys that someone else publishes, and how it is used.
@@ -72,21 +73,12 @@ type Consumer struct {
 	Scopes []string
 	State  State
 
-	// groupList is what joined, the Groups that NewConsumer found, are joined to.
-	groupList string
-	joined    []string
+	fields callerFields
 }
 
 // NewConsumer returns a copy of the Consumer with what is worked out once rather than at each request.
 func NewConsumer(c Consumer) *Consumer {
-	c.groupList, c.joined = strings.Join(c.Groups, ","), c.Groups
-	return &c
-}
-
-// GroupList is the Groups, joined by commas.
-func (c *Consumer) GroupList() string {
-	if len(c.joined) != len(c.Groups) || len(c.Groups) > 0 && &c.joined[0] != &c.Groups[0] {
-		return strings.Join(c.Groups, ",") // of a Consumer that was made otherwise, or changed since
-	}
-	return c.groupList
+	made := &c
+	made.fields = newCallerFields(made, "")
+	return made
 }

@@ -37,6 +37,7 @@ func (k *Keyring) Namespace(name string) *Namespace {
 // Set puts a credential in place of the one with the same Key, if any. The Entry must not be changed afterwards. When Set
 // returns, every lookup that starts finds the new Entry, or the old one nowhere.
 func (k *Keyring) Set(e *Entry) {
+	e.prepare()
 	k.Namespace(e.Key.Namespace).set(e)
 }
 

@@ -28,7 +28,7 @@ func Keys(keys ...*jose.Key) []Key {
 }
 
 // VerifiesAt reports whether now is within the key's bounds.
-func (k Key) VerifiesAt(now time.Time) bool {
+func (k *Key) VerifiesAt(now time.Time) bool {
 	return !now.Before(k.NotBefore) && (k.NotAfter.IsZero() || now.Before(k.NotAfter))
 }
 

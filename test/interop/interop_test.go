@@ -254,17 +254,20 @@ var _ head.Head = request{}
 
 func bearer(token string) request { return request{"Bearer " + token} }
 
-func (request) Method() string             { return "GET" }
-func (request) Scheme() string             { return "https" }
-func (request) Authority() string          { return "api.example.com" }
-func (request) Path() string               { return "/orders" }
-func (request) Query() string              { return "" }
-func (request) ClientAddr() netip.AddrPort { return netip.AddrPort{} }
-func (request) ServerName() string         { return "" }
-func (request) SetPath(string)             {}
-func (request) SetQuery(string)            {}
-func (request) Set(string, string)         {}
-func (request) Delete(string)              {}
+func (request) Method() string               { return "GET" }
+func (request) Scheme() string               { return "https" }
+func (request) Authority() string            { return "api.example.com" }
+func (request) Path() string                 { return "/orders" }
+func (request) Query() string                { return "" }
+func (request) ClientAddr() netip.AddrPort   { return netip.AddrPort{} }
+func (request) ServerName() string           { return "" }
+func (request) SetPath(string)               {}
+func (request) SetQuery(string)              {}
+func (request) Set(string, string)           {}
+func (request) Delete(string)                {}
+func (request) DeleteFunc(func(string) bool) {}
+func (request) DeleteIdentity()              {}
+func (request) Put(head.Block)               {}
 
 func (r request) Names(yield func(string) bool) { yield("Authorization") }
 

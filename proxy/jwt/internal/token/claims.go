@@ -26,9 +26,9 @@ type Claims struct {
 }
 
 // readClaims reads the registered claims. It returns ErrMalformed where one has another type or range than it must have.
-func readClaims(payload strictjson.Object) (Claims, error) {
+func readClaims(payload strictjson.Object) (*Claims, error) {
 	r := reader{payload: payload}
-	c := Claims{
+	c := &Claims{
 		Issuer:    r.text("iss"),
 		Audience:  r.audience(),
 		Expires:   r.date("exp"),
@@ -40,7 +40,7 @@ func readClaims(payload strictjson.Object) (Claims, error) {
 	}
 	r.text("sub")
 	if r.malformed {
-		return Claims{}, ErrMalformed
+		return nil, ErrMalformed
 	}
 	return c, nil
 }

@@ -40,9 +40,8 @@ type parts struct {
 	// octets is how long the decoded header and payload are, in bytes.
 	octets int
 
-	// claims and claimsErr are set once a signature was verified, which read says.
-	read      bool
-	claims    Claims
+	// claims or claimsErr is set once a signature was verified.
+	claims    *Claims
 	claimsErr error
 }
 
@@ -196,8 +195,7 @@ func (u *Unverified) Verify(key *jose.Key) (Verified, error) {
 	if err := key.Verify(p.algorithm, p.signingInput, p.signature); err != nil {
 		return Verified{}, err
 	}
-	if !p.read { // then nobody else knows the parts yet
-		p.read = true
+	if p.claims == nil && p.claimsErr == nil { // then nobody else knows the parts yet
 		p.claims, p.claimsErr = readClaims(p.payload)
 	}
 	return Verified{parts: p, key: key.Identity(), hash: u.hash}, nil
@@ -237,11 +235,11 @@ func (v *Verified) Payload() strictjson.Object {
 	return v.parts.payload
 }
 
-// Claims are the registered claims, whose slices must not be changed. It returns ErrMalformed where one has another type
-// or range than it must have.
-func (v *Verified) Claims() (Claims, error) {
+// Claims are the registered claims, which must not be changed. They hold nothing of the token's signature. It returns
+// ErrMalformed where one has another type or range than it must have.
+func (v *Verified) Claims() (*Claims, error) {
 	if v.parts == nil {
-		return Claims{}, nil
+		return &Claims{}, nil
 	}
 	return v.parts.claims, v.parts.claimsErr
 }
