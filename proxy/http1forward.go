@@ -33,6 +33,7 @@ func (e *wireExchange) forward() {
 		e.endpoint = up.Endpoint()
 		result := e.relay.Run(e.x, up.Conn, e.appendHead(e.x.Out[:0], up), http1.RelayOptions{
 			Filter:          e,
+			Reused:          up.Reused(),
 			ResponseTimeout: up.ResponseTimeout(),
 			BodyTimeout:     up.BodyTimeout(),
 			StallTimeout:    stallTimeout,
@@ -51,12 +52,16 @@ func (e *wireExchange) forward() {
 			}
 			return
 		}
-		if result.Fault != http1.FaultSilent || !up.Reused() || !e.repeatable() {
+		switch {
+		case result.Fault == http1.FaultStale:
+			up, err = pass.Renew(e.x.Context(), &e.attempt)
+		case result.Fault == http1.FaultSilent && up.Reused() && e.repeatable():
+			up, err = pass.Again(e.x.Context(), &e.attempt)
+		default:
 			up.Discard()
 			e.broken(up, result)
 			return
 		}
-		up, err = pass.Again(e.x.Context(), &e.attempt)
 	}
 }
 

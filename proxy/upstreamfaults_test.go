@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -140,33 +141,49 @@ func TestUpstreamFaults(t *testing.T) {
 }
 
 // TestPoisonedIdleConnection is R04: what an upstream sends while nobody has asked for anything is no answer to the next
-// request.
+// request, nor does its end then fail one, whatever the method: nothing of the request was sent.
 func TestPoisonedIdleConnection(t *testing.T) {
-	for _, front := range []string{"http/1.1", "h2c"} {
-		t.Run(front, func(t *testing.T) {
-			b := newBed(t)
-			poison, poisoned := make(chan struct{}), make(chan struct{})
-			var connections atomic.Int32
-			b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-				if connections.Add(1) == 1 {
-					<-poison
-					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
-					close(poisoned)
-				}
-				_, _ = io.Copy(io.Discard, r)
-			}))
-			b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
-			client := b.client(t, front)
-			if _, body := do(t, client, request(t, "GET", "http://app.test/", nil)); body != "ok" {
-				t.Fatalf("body %q", body)
+	for disturbance, disturb := range map[string]func(net.Conn){
+		"a response": func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison") },
+		"a byte":     func(c net.Conn) { _, _ = io.WriteString(c, "H") },
+		"the end":    func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() },
+	} {
+		for kind, body := range map[string]func() io.Reader{
+			"GET":               func() io.Reader { return nil },
+			"POST of a length":  func() io.Reader { return strings.NewReader("pay") },
+			"POST in chunks":    func() io.Reader { return io.MultiReader(strings.NewReader("pay")) },
+			"POST of megabytes": func() io.Reader { return bytes.NewReader(make([]byte, 2<<20)) },
+		} {
+			for _, front := range []string{"http/1.1", "h2c"} {
+				t.Run(disturbance+"/"+kind+"/"+front, func(t *testing.T) { poisonIdle(t, front, strings.Fields(kind)[0], body(), disturb) })
 			}
-			close(poison)
-			<-poisoned
-			if _, body := do(t, client, request(t, "GET", "http://app.test/", nil)); body != "ok" || connections.Load() != 2 {
-				t.Errorf("body %q on connection %d, want ok on a new one", body, connections.Load())
-			}
-		})
+		}
+	}
+}
+
+func poisonIdle(t *testing.T, front, method string, body io.Reader, disturb func(net.Conn)) {
+	b := newBed(t)
+	poison, poisoned := make(chan struct{}), make(chan struct{})
+	var connections atomic.Int32
+	b.endpoints(rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		nth := connections.Add(1)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		if nth == 1 {
+			<-poison
+			disturb(conn)
+			close(poisoned)
+		}
+		_, _ = io.Copy(io.Discard, r)
+	}))
+	b.serve(t, routing.Config{Pipelines: []routing.Pipeline{route("public", "", "/", nil)}, Upstreams: []routing.Upstream{to(routing.UpstreamHTTP)}})
+	client := b.client(t, front)
+	if _, body := do(t, client, request(t, "GET", "http://app.test/", nil)); body != "ok" {
+		t.Fatalf("body %q", body)
+	}
+	close(poison)
+	<-poisoned
+	if _, body := do(t, client, request(t, method, "http://app.test/", body)); body != "ok" || connections.Load() != 2 {
+		t.Errorf("body %q on connection %d, want ok on a new one", body, connections.Load())
 	}
 }
 

@@ -128,6 +128,11 @@ func (p Pass) Connect(ctx context.Context, a *upstream.Attempt) (*upstream.Conn,
 	return p.to.Connect(ctx, a)
 }
 
+// Renew is Upstream.Renew.
+func (p Pass) Renew(ctx context.Context, a *upstream.Attempt) (*upstream.Conn, error) {
+	return p.to.Renew(ctx, a)
+}
+
 // Again returns another connection; see upstream.Upstream.Again.
 func (p Pass) Again(ctx context.Context, a *upstream.Attempt) (*upstream.Conn, error) {
 	if p.to == nil {

@@ -62,6 +62,8 @@ type transfer struct {
 	n   int
 	err error
 	try func(fd uintptr) bool
+	// within is the time-out to arm once the transfer has to wait; 0 arms none.
+	within time.Duration
 }
 
 // tcpConn is a connection that wraps a TCP connection without changing what is read and written.
@@ -152,10 +154,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return t.n, c.fault(err)
 }
 
-// Ask writes a request and reads what comes back into answer, in one wait: an end that speaks first has nothing to read
-// before, so that looking for it would be in vain. sent is how much of the request was written; where that is not all of
-// it, nothing was read, and the caller goes on with Write. Nobody else may read or write meanwhile, and what is there to be
-// read already may go unnoticed until more comes.
+// Ask writes a request and reads what comes back into answer, in one wait. sent is how much of the request was written;
+// where that is not all of it, nothing was read behind it, and the caller goes on with Write. Where something is there to be
+// read before anything was asked, or the other end has gone, that is what Ask returns, and nothing was sent: an answer to
+// nothing, for which connections have to be looked at that were idle. Nobody else may read or write meanwhile.
 func (c *Conn) Ask(request, answer []byte) (sent, n int, err error) {
 	if c.raw == nil || len(request) == 0 || len(answer) == 0 {
 		return 0, 0, nil
@@ -188,6 +190,23 @@ func (c *Conn) Write(p []byte) (int, error) {
 		err = t.err
 	}
 	return t.n, c.fault(err)
+}
+
+// WriteWithin is Write with a time-out that is armed only where the connection does not take p at once, and disarmed at
+// the end. It replaces what was armed for writes before.
+func (c *Conn) WriteWithin(p []byte, within time.Duration) (int, error) {
+	if c.raw == nil || c.sweeper == nil || c.writeUntil.Load() != 0 {
+		c.ExpireWrite(within)
+		n, err := c.Write(p)
+		c.ExpireWrite(0)
+		return n, err
+	}
+	c.write.within = within
+	n, err := c.Write(p)
+	if c.write.within = 0; c.writeUntil.Load() != 0 {
+		c.ExpireWrite(0)
+	}
+	return n, err
 }
 
 // fault names time-outs by what caused them.

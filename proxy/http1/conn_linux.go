@@ -58,11 +58,14 @@ func (c *Conn) receive(fd uintptr) bool {
 	return !waiting
 }
 
-// inquire writes for Ask when it is called first, and reads when it is called again: there is something to read then. It
-// reports whether Ask is done.
+// inquire writes for Ask when it is called first, unless there is something to read already, and reads when it is called
+// again: there is something to read then. It reports whether Ask is done.
 func (c *Conn) inquire(fd uintptr) bool {
+	if c.receive(fd) {
+		return true
+	}
 	if c.question == nil {
-		return c.receive(fd)
+		return false
 	}
 	n, errno := sendto(fd, c.question)
 	if errno == 0 {
@@ -82,6 +85,10 @@ func (c *Conn) send(fd uintptr) bool {
 		case 0:
 			t.n += n
 		case unix.EAGAIN:
+			if t.within > 0 {
+				c.ExpireWrite(t.within)
+				t.within = 0
+			}
 			return false
 		case unix.EINTR:
 		default:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -138,6 +139,61 @@ func TestAsk(t *testing.T) {
 	other, _ := pair(t, func(c net.Conn) net.Conn { return opaque{c} })
 	if sent, n, err := other.Ask([]byte("ping"), answer); sent != 0 || n != 0 || err != nil {
 		t.Errorf("asked on another kind: sent %d, got %d, %v", sent, n, err)
+	}
+}
+
+// TestAskTooLate: what was there before anything was asked is returned as what it is, and nothing is sent.
+func TestAskTooLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(far net.Conn) error
+		want   string
+		err    error
+	}{
+		"bytes":   {func(far net.Conn) error { _, err := io.WriteString(far, "hello"); return err }, "hello", nil},
+		"the end": {func(far net.Conn) error { return far.(*net.TCPConn).CloseWrite() }, "", io.EOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, far := pair(t, nil)
+			if err := c.before(far); err != nil {
+				t.Fatal(err)
+			}
+			for conn.Quiet() { // until it has come
+				runtime.Gosched()
+			}
+			answer := make([]byte, 16)
+			if sent, n, err := conn.Ask([]byte("ping"), answer); sent != 0 || string(answer[:n]) != c.want || !errors.Is(err, c.err) {
+				t.Errorf("sent %d, got %q, %v; want nothing sent, %q, %v", sent, answer[:n], err, c.want, c.err)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := io.ReadAll(far); len(got) > 0 {
+				t.Errorf("the other end got %q", got)
+			}
+		})
+	}
+}
+
+// TestWriteWithin: a time-out is armed where the other end takes no more, and gone once all is written.
+func TestWriteWithin(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn) net.Conn{"TCP": nil, "another kind": func(c net.Conn) net.Conn { return opaque{c} }} {
+		for armed, before := range map[string]time.Duration{"nothing armed": 0, "an hour armed": time.Hour} {
+			t.Run(name+"/"+armed, func(t *testing.T) {
+				conn, far := pair(t, wrap)
+				newSweeper(t).Add(conn)
+				conn.ExpireWrite(before)
+				if n, err := conn.WriteWithin([]byte("ping"), time.Hour); n != 4 || err != nil {
+					t.Errorf("wrote %d, %v", n, err)
+				}
+				if n, err := conn.WriteWithin(make([]byte, 64<<20), 20*time.Millisecond); n == 64<<20 || !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Errorf("wrote %d, %v to an end that does not read", n, err)
+				}
+				go func() { _, _ = io.Copy(io.Discard, far) }()
+				if n, err := conn.WriteWithin(make([]byte, 64<<20), patience); n != 64<<20 || err != nil {
+					t.Errorf("wrote %d, %v to an end that reads again", n, err)
+				}
+			})
+		}
 	}
 }
 

@@ -133,9 +133,7 @@ func (x *Exchange) Write(p []byte) error {
 }
 
 func (x *Exchange) send(p []byte) error {
-	x.conn.ExpireWrite(x.sc.server.opts.StallTimeout)
-	_, err := x.conn.Write(p)
-	x.conn.ExpireWrite(0)
+	_, err := x.conn.WriteWithin(p, x.sc.server.opts.StallTimeout)
 	if err != nil {
 		x.broken.Store(true)
 	}

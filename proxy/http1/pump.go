@@ -79,8 +79,7 @@ func (p *pump) copy() (client, upstream error) {
 			out = appendEnd(out, x.Trailers(), p.l.opts.Filter.KeepRequestTrailer)
 		}
 		if len(out) > 0 {
-			up.ExpireWrite(p.l.opts.StallTimeout)
-			if _, err := up.Write(out); err != nil {
+			if _, err := up.WriteWithin(out, p.l.opts.StallTimeout); err != nil {
 				return nil, err
 			}
 		}

@@ -19,6 +19,7 @@ const (
 var (
 	errInformational = errors.New("too many informational responses")
 	errSwitched      = errors.New("switched protocols without being asked to")
+	errStale         = errors.New("something came on an idle connection, or its end")
 )
 
 // Relay sends requests to upstreams and responses to clients. It is used for one exchange at a time, and again for the
@@ -58,6 +59,10 @@ func (l *Relay) Run(x *Exchange, up *Conn, head []byte, opts RelayOptions) Resul
 }
 
 func (l *Relay) run() {
+	if l.opts.Reused && l.x.HasBody() && !l.up.Quiet() { // before any of the body is taken
+		l.fault(FaultStale, errStale)
+		return
+	}
 	if err := l.begin(); err != nil {
 		l.fault(FaultRequestBody, err)
 		return
@@ -70,7 +75,7 @@ func (l *Relay) run() {
 	}()
 	l.x.conn.Watch(l.up)
 	sent := l.send()
-	if l.receive(sent) {
+	if l.result.Fault == FaultNone && l.receive(sent) {
 		l.body()
 	}
 	l.x.conn.Unwatch()
@@ -124,17 +129,19 @@ func (l *Relay) begin() error {
 // answered all the same, which receive finds out.
 func (l *Relay) send() error {
 	out, whole := l.out, l.taken()
-	l.up.ExpireWrite(l.opts.StallTimeout)
 	if whole {
 		l.up.ExpireRead(l.opts.ResponseTimeout)
 		var sent int
 		sent, l.w, l.asked = l.up.Ask(out, l.buf)
 		l.heard = l.w > 0
+		if sent == 0 && l.opts.Reused && (l.heard || l.asked != nil && !errors.Is(l.asked, ErrPeerGone)) {
+			return l.stale()
+		}
 		if out = out[sent:]; len(out) == 0 {
 			return nil
 		}
 	}
-	if _, err := l.up.Write(out); err != nil {
+	if _, err := l.up.WriteWithin(out, l.opts.StallTimeout); err != nil {
 		l.untaken(err)
 		return err
 	}
@@ -142,6 +149,16 @@ func (l *Relay) send() error {
 		l.pump.start()
 	}
 	return nil
+}
+
+// stale ends the relay before anything was sent, since the upstream's connection was not idle any more: what may have come
+// on it answers nothing, least of all this request.
+func (l *Relay) stale() error {
+	l.fault(FaultStale, errStale)
+	if l.x.HasBody() {
+		l.result.Fault = FaultSilent // some of the body may have been taken from the client
+	}
+	return errStale
 }
 
 // untaken bounds how long a response is waited for from an upstream that did not take the request: no longer, where it has
@@ -285,7 +302,6 @@ func (l *Relay) inform() bool {
 
 // write sends what is in out to the client.
 func (l *Relay) write() error {
-	l.x.conn.ExpireWrite(l.opts.StallTimeout)
 	err := l.x.Write(l.out)
 	l.out = l.out[:0]
 	return err

@@ -15,6 +15,9 @@ type Fault uint8
 const (
 	// FaultNone: the response went to the client as a whole.
 	FaultNone Fault = iota
+	// FaultStale: the upstream's connection was used before and was not idle any more: it had ended, or something had come.
+	// Nothing was sent to either side, nor taken of the request's body, so that another connection may be tried.
+	FaultStale
 	// FaultSilent: the upstream's connection broke before anything of a response came. Nothing was sent to the client.
 	FaultSilent
 	// FaultResponse: the upstream sent no response that can be passed on. Nothing final was sent to the client.
@@ -46,6 +49,8 @@ type Result struct {
 // RelayOptions are the settings of one relay.
 type RelayOptions struct {
 	Filter Filter
+	// Reused says that the upstream's connection was idle, and is to be looked at before anything is sent on it.
+	Reused bool
 	// ResponseTimeout bounds how long the response's head is waited for once the request was sent; 0 does not.
 	ResponseTimeout time.Duration
 	// BodyTimeout bounds how long the next piece of the response's body is waited for.

@@ -84,7 +84,7 @@ func (c *Conn) Release() {
 	if conn == nil {
 		return
 	}
-	conn.Expire(0)
+	conn.ExpireRead(0) // for writes nothing is armed
 	link, hint := c.link, c.hint
 	c.up.answered(c.end)
 	c.over()
@@ -132,20 +132,30 @@ func (u *Upstream) fault(e *endpoint, err error) *Error {
 // Direct reports whether all targets speak HTTP/1.1 in clear text, so that Connect serves.
 func (u *Upstream) Direct() bool { return u.direct }
 
-// Idle lends an idle connection to one of the endpoints. It returns nil where there is none to the endpoint that it
-// chose: Connect then chooses anew. It allocates nothing. Only for an upstream that is Direct.
+// Idle lends an idle connection to one of the endpoints, on which something may have come since it became idle, or its
+// end: who sends a request on it has to look at the same time, as http1.Relay does, and to Renew it then. It returns nil
+// where there is none to the endpoint that it chose: Connect then chooses anew. It allocates nothing. Only for an upstream
+// that is Direct.
 func (u *Upstream) Idle(a *Attempt) *Conn {
 	t, e := u.choose(a.tried[:a.count])
 	if e == nil || t.transport.broken != nil {
 		return nil
 	}
 	link := t.transport.link(e)
-	conn := link.take(a.Hint)
+	conn := link.take(a.Hint, unproven)
 	if conn == nil {
 		return nil
 	}
 	a.note(e)
 	return a.lend(u, t, e, link, conn, reuse)
+}
+
+// Renew lends another connection for the same exchange, in place of one that turned out not to be idle any more before
+// anything was sent on it, as if that one had not been lent. That one is closed.
+func (u *Upstream) Renew(ctx context.Context, a *Attempt) (*Conn, error) {
+	a.conn.Discard()
+	a.count = max(a.count-1, 0)
+	return u.connect(ctx, a, reuse)
 }
 
 // Connect lends a connection to one of the endpoints: an idle one, or a new one. Where none can be made to one endpoint,
@@ -231,7 +241,7 @@ func (a *Attempt) note(e *endpoint) {
 func (a *Attempt) open(ctx context.Context, u *Upstream, t *target, e *endpoint, from source) (*Conn, error) {
 	link := t.transport.link(e)
 	if from == reuse {
-		if conn := link.take(a.Hint); conn != nil {
+		if conn := link.take(a.Hint, proven); conn != nil {
 			return a.lend(u, t, e, link, conn, reuse), nil
 		}
 	}

@@ -436,6 +436,38 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// TestRenew: in place of a connection that was not idle any more, others are lent, and the endpoint counts as not tried.
+func TestRenew(t *testing.T) {
+	addr, connections := raw(t, answers(okay))
+	r, u := using(t, Options{}, nil, addr)
+	var first, second Attempt
+	a, b := connect(t, u, &first), connect(t, u, &second)
+	second.Hint = first.Hint
+	idle := a.Conn
+	a.Release()
+	b.hint = first.Hint
+	b.Release() // is lent first
+	var attempt Attempt
+	attempt.Hint = first.Hint
+	stale := u.Idle(&attempt)
+	if stale == nil || stale.Conn == idle {
+		t.Fatal("the connection that was used last is not lent first")
+	}
+	conn, err := u.Renew(t.Context(), &attempt)
+	if err != nil || conn.Conn != idle || !conn.Reused() {
+		t.Errorf("lent %v, reused %t, %v; want the other one that is idle", conn, conn != nil && conn.Reused(), err)
+	}
+	conn, err = u.Renew(t.Context(), &attempt)
+	if err != nil || conn.Reused() || connections.Load() != 3 {
+		t.Errorf("reused %t, connection %d, %v; want a third one", conn != nil && conn.Reused(), connections.Load(), err)
+	}
+	exchangeOn(t, conn, len(okay))
+	conn.Release()
+	if n, open := inflight(u), r.open(); n != 0 || open != 1 {
+		t.Errorf("%d in flight, %d connections open; want none, and 1", n, open)
+	}
+}
+
 // refusingAddress is one that nobody listens on.
 func refusingAddress(t testing.TB) netip.AddrPort {
 	t.Helper()

@@ -68,15 +68,24 @@ func closedLink(owner *transport) *link {
 	return l
 }
 
-// take returns an idle connection on which nothing has come since it became idle, nil where there is none. hint says
-// where to look first.
-func (l *link) take(hint int) *http1.Conn {
+// proof says whether an idle connection was looked at.
+type proof uint8
+
+const (
+	// unproven: something may have come, which whoever sends on it looks for.
+	unproven proof = iota
+	// proven: nothing has come since it became idle.
+	proven
+)
+
+// take returns an idle connection, nil where there is none. hint says where to look first.
+func (l *link) take(hint int, has proof) *http1.Conn {
 	for {
 		idle, ok := l.pop(hint)
 		if !ok {
 			return nil
 		}
-		if l.owner.conns.now()-idle.since < l.owner.idle && quiet(idle.conn) {
+		if l.owner.conns.now()-idle.since < l.owner.idle && (has == unproven || quiet(idle.conn)) {
 			return idle.conn
 		}
 		l.owner.conns.close(idle.conn)

@@ -61,7 +61,7 @@ func TestBusyParts(t *testing.T) {
 
 	l.shards[0].mu.Lock()
 	a.conn.Release() // into the other part
-	if got := l.take(2); got != first {
+	if got := l.take(2, proven); got != first {
 		t.Error("the part that is free was not searched")
 	} else {
 		l.put(got, 3)
@@ -72,7 +72,7 @@ func TestBusyParts(t *testing.T) {
 	taken := make(chan *http1.Conn)
 	l.shards[0].mu.Lock()
 	l.shards[1].mu.Lock()
-	go func() { taken <- l.take(2) }()
+	go func() { taken <- l.take(2, proven) }()
 	l.shards[1].mu.Unlock()
 	l.shards[0].mu.Unlock()
 	got := <-taken

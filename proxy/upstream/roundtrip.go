@@ -96,7 +96,7 @@ func (x *exchange) try(t *target, e *endpoint, from source) (*http.Response, err
 		link.speaks.Store(uint32(protocolUnknown))
 	}
 	if from == reuse {
-		if conn := link.take(x.attempt.Hint); conn != nil {
+		if conn := link.take(x.attempt.Hint, proven); conn != nil {
 			return x.exchange(x.attempt.lend(x.u, t, e, link, conn, reuse))
 		}
 	}

@@ -59,9 +59,7 @@ func (x *exchange) send() error {
 		return nil
 	}
 	conn := x.conn.Conn
-	conn.ExpireWrite(stallTimeout)
-	n, err := conn.Write(head)
-	conn.ExpireWrite(0)
+	n, err := conn.WriteWithin(head, stallTimeout)
 	conns.out.put(buf)
 	x.unsent = n == 0 && err != nil && !isTimeout(err)
 	if isTimeout(err) || x.unsent && x.conn.Reused() {
@@ -387,9 +385,7 @@ func (s *sender) put(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	s.conn.ExpireWrite(stallTimeout)
-	_, err := s.conn.Write(p)
-	s.conn.ExpireWrite(0)
+	_, err := s.conn.WriteWithin(p, stallTimeout)
 	return err
 }
 
