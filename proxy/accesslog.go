@@ -18,7 +18,7 @@ type facts struct {
 // count counts the request and logs it, when it is over.
 func (o *outcome) count(f facts) {
 	pipeline := o.h.metrics.pipeline(o.program, o.verdict.Pipeline())
-	took := o.h.now().Sub(o.start)
+	took := o.h.since(o.start)
 	o.h.metrics.served(pipeline, o.status, took)
 	if o.refused {
 		o.h.metrics.refused(pipeline, o.reason)

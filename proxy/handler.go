@@ -49,6 +49,7 @@ type Handler struct {
 	accessLog *slog.Logger
 	metrics   *Metrics
 	now       func() time.Time
+	since     func(time.Time) time.Duration
 	httpsPort int
 	tunnels   tunnels
 	leases    leases
@@ -78,8 +79,9 @@ func NewHandler(opts Options) *Handler {
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	h.since = func(t time.Time) time.Duration { return h.now().Sub(t) }
 	if h.now == nil {
-		h.now = time.Now
+		h.now, h.since = time.Now, time.Since // which asks one clock instead of two
 	}
 	h.tunnels.gauge = h.metrics.tunnels
 	h.leases.live, h.leases.now = h.live, h.now

@@ -124,8 +124,10 @@ func (x *Exchange) Buffered() []byte { return x.rest[x.r:x.w] }
 
 // Write writes a part of the response, as it is, to the client. A write that stalls is ended by the Server's time-out.
 func (x *Exchange) Write(p []byte) error {
-	x.writing.Lock()
-	defer x.writing.Unlock()
+	if !x.body.none { // else nobody can be asking for it
+		x.writing.Lock()
+		defer x.writing.Unlock()
+	}
 	if !x.answered.Load() && !informational(p) {
 		x.answered.Store(true)
 	}
@@ -265,5 +267,4 @@ func (x *Exchange) next() {
 	x.r = 0
 	s.release(x.spare)
 	x.spare, x.rest = nil, nil
-	x.Request.Reset()
 }

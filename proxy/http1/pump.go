@@ -104,6 +104,9 @@ func (p *pump) frame(n int) []byte {
 
 // answered says that the response has begun, whose time-outs are others.
 func (p *pump) answered() {
+	if !p.started {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.replied = true
@@ -117,11 +120,7 @@ func (p *pump) finished() bool {
 }
 
 // broken reports whether the upstream did not get all of the body.
-func (p *pump) broken() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.started && !p.over
-}
+func (p *pump) broken() bool { return p.started && !p.finished() }
 
 // err is what went wrong on the client's side.
 func (p *pump) err() error {
