@@ -51,6 +51,60 @@ func receiveOnce(fd uintptr, p []byte) (n int, waiting bool, err error) {
 	}
 }
 
+// remainder is what is known of what a read has left to be read.
+type remainder uint8
+
+const (
+	// somethingLeft: there may be more, or the end.
+	somethingLeft remainder = iota
+	// nothingLeft: there was neither.
+	nothingLeft
+)
+
+// inbox reads so that the kernel tells what is left, which saves the read that finds nothing. It does so on connections
+// with tellRemainder.
+type inbox struct {
+	message unix.Msghdr
+	vector  unix.Iovec
+	control struct {
+		unix.Cmsghdr
+
+		left int32
+		_    int32
+	}
+}
+
+// tellRemainder has reads by inbox told what they leave. Where the kernel can't, before Linux 4.18, they are not told.
+func tellRemainder(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_INQ, 1) }
+
+// receive reads into p what is there; neither bytes nor an error say that nothing is.
+func (b *inbox) receive(fd uintptr, p []byte) (n int, left remainder, err error) {
+	b.vector.Base = unsafe.SliceData(p) //nolint:gosec // a system call's buffer
+	b.vector.SetLen(min(len(p), maxTransfer))
+	b.message.Iov, b.message.Iovlen = &b.vector, 1
+	b.message.Control = (*byte)(unsafe.Pointer(&b.control)) //nolint:gosec // a system call's buffer
+	for {
+		b.message.SetControllen(int(unsafe.Sizeof(b.control)))
+		got, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&b.message)), unix.MSG_DONTWAIT) //nolint:gosec // as above
+		switch errno {
+		case 0:
+			if got == 0 {
+				return 0, somethingLeft, io.EOF
+			}
+			c := &b.control
+			if b.message.Controllen >= unix.SizeofCmsghdr+4 && c.Level == unix.IPPROTO_TCP && c.Type == unix.TCP_CM_INQ && c.left == 0 {
+				left = nothingLeft
+			}
+			return int(got), left, nil
+		case unix.EAGAIN:
+			return 0, somethingLeft, nil
+		case unix.EINTR:
+		default:
+			return 0, somethingLeft, os.NewSyscallError("recvmsg", errno)
+		}
+	}
+}
+
 // receive reads for Read; it reports whether that is done, as syscall.RawConn asks.
 func (c *Conn) receive(fd uintptr) bool {
 	n, waiting, err := receiveOnce(fd, c.read.p)

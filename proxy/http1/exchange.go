@@ -38,6 +38,7 @@ type Exchange struct {
 	// is too little room behind the head. Between exchanges in[r:w] is what was read of the next head.
 	in, rest []byte
 	r, w     int
+	inbox    inbox
 	small    *[smallBuffer]byte
 	large    *[largeBuffer]byte // backs in where small is too small
 	spare    *[largeBuffer]byte
@@ -188,10 +189,14 @@ func (x *Exchange) Abort() { x.aborted = true }
 func (x *Exchange) Interrupt() { x.conn.Interrupt() }
 
 // Hijack takes the connection over: it returns the connection and what was received behind the head, and the Server has
-// nothing more to do with it. Deadlines and time-outs are taken away.
+// nothing more to do with it. Deadlines and time-outs are taken away. Only a request with an Upgrade field lets it: for others
+// the error is http.ErrNotSupported.
 func (x *Exchange) Hijack() (net.Conn, []byte, error) {
-	if x.hijacked {
+	switch {
+	case x.hijacked:
 		return nil, nil, http.ErrHijacked
+	case !x.Request.Has(KindUpgrade): // the connection may be held by who waits for the next request
+		return nil, nil, http.ErrNotSupported
 	}
 	x.hijacked = true
 	x.detach()

@@ -235,9 +235,12 @@ func (s *Server) cutAll() {
 		conns = append(conns, sc)
 	}
 	s.mu.Unlock()
+	for _, sc := range conns {
+		sc.conn.Interrupt() // before handlers learn of it: nothing is an answer any more
+	}
 	s.cut()
 	for _, sc := range conns {
 		sc.conn.lost(absent) // the Sweeper won't tell any more
-		sc.conn.abort()
+		go sc.conn.abort()   // ends with the handler, which may be holding the connection
 	}
 }

@@ -45,6 +45,10 @@ type serverConn struct {
 	err    error // of arrive
 	arrive func(fd uintptr) bool
 	one    [1]byte
+	// headEnd is the length of a head that arrive has found whole and left to others; otherwise 0.
+	headEnd int
+	// served is what became of the requests that arrive has answered.
+	served served
 }
 
 func (sc *serverConn) init(nc net.Conn) {
@@ -54,6 +58,7 @@ func (sc *serverConn) init(nc net.Conn) {
 	}
 	if sc.conn.raw != nil {
 		sc.arrive = sc.take
+		_ = sc.conn.raw.Control(tellRemainder) // fails where it was closed, which reads tell
 	}
 }
 
@@ -116,18 +121,21 @@ func (sc *serverConn) serveOne() bool {
 	headEnd, err := sc.readHead()
 	switch {
 	case err == nil:
+	case errors.Is(err, errServed):
+		sc.part()
+		return false
 	case errors.Is(err, errPreface):
 		replay := &replayConn{Conn: sc.conn.nc, first: bytes.Clone(sc.x.in[:sc.x.w])}
 		sc.drop()
 		sc.handOver(replay)
 		return false
 	default:
-		return sc.refuse(err)
+		sc.refuse(err)
+		return false
 	}
 	x := sc.x
-	x.begin(sc, headEnd)
-	sc.used = true
-	if !sc.handle(func() { sc.server.opts.Handler.ServeHTTP1(x) }) {
+	if !sc.answer(headEnd) {
+		sc.part()
 		return false
 	}
 	if sc.server.stopping.Load() {
@@ -138,6 +146,16 @@ func (sc *serverConn) serveOne() bool {
 		sc.drop()
 	}
 	return true
+}
+
+// answer has the request answered whose head is in x.in[:headEnd], and reports whether the connection is kept. Otherwise
+// part has to be called.
+func (sc *serverConn) answer(headEnd int) bool {
+	x := sc.x
+	x.begin(sc, headEnd)
+	sc.used = true
+	sc.guard(func() { sc.server.opts.Handler.ServeHTTP1(x) })
+	return x.end()
 }
 
 // drop gives the memory back.
@@ -168,6 +186,8 @@ var (
 	errPreface = errors.New("preface of HTTP/2")
 	// errEnd ends a connection without an answer.
 	errEnd = errors.New("connection is over")
+	// errServed ends a connection whose last request was answered.
+	errServed = errors.New("connection was served")
 	// errSlow is a head that has begun and did not end in time.
 	errSlow = errors.New("head took too long")
 )
@@ -178,6 +198,11 @@ func (sc *serverConn) readHead() (int, error) {
 		if err := sc.await(); err != nil {
 			return 0, err
 		}
+	}
+	if n := sc.headEnd; n > 0 {
+		sc.headEnd = 0
+		sc.conn.ExpireRead(0)
+		return n, nil
 	}
 	for timed := false; ; {
 		n, err := sc.parse()
@@ -201,6 +226,26 @@ func (sc *serverConn) readHead() (int, error) {
 
 // await waits for the first bytes of a request. Meanwhile the connection holds no memory but its own.
 func (sc *serverConn) await() error {
+	if !sc.rest() {
+		return errEnd
+	}
+	err := sc.receive()
+	switch sc.served {
+	case servedNone:
+	case servedSome:
+		sc.served = servedNone
+		return nil
+	case servedLast:
+		return errServed
+	}
+	if !sc.state.CompareAndSwap(idle, active) || err != nil {
+		return errEnd
+	}
+	return nil
+}
+
+// rest makes the connection one that waits for a request. It reports false where there is to be none.
+func (sc *serverConn) rest() bool {
 	s := sc.server
 	timeout := s.opts.IdleTimeout
 	if !sc.used {
@@ -208,14 +253,7 @@ func (sc *serverConn) await() error {
 	}
 	sc.conn.ExpireRead(timeout)
 	sc.state.Store(idle)
-	if s.stopping.Load() { // since before: whoever stops may have seen it active
-		return errEnd
-	}
-	err := sc.receive()
-	if !sc.state.CompareAndSwap(idle, active) || err != nil {
-		return errEnd
-	}
-	return nil
+	return !s.stopping.Load() // since before: whoever stops may have seen it active
 }
 
 // endIdle ends the connection where it waits for a request.
@@ -248,25 +286,6 @@ func (sc *serverConn) receive() error {
 		return nil
 	}
 	return err
-}
-
-// take is what receive has called when there may be something to read; it reports whether there was.
-func (sc *serverConn) take(fd uintptr) bool {
-	x := sc.x
-	if x == nil {
-		x = sc.server.scratch.get()
-	}
-	n, waiting, err := receiveOnce(fd, x.in[x.w:])
-	if waiting || err != nil {
-		if sc.x == nil {
-			sc.server.scratch.putUnused(x)
-		}
-		sc.err = err
-		return !waiting
-	}
-	x.w += n
-	sc.x = x
-	return true
 }
 
 // parse parses what is there.
@@ -309,11 +328,11 @@ func (sc *serverConn) more() error {
 }
 
 // refuse ends the connection for which there is no request, with an answer where it makes sense.
-func (sc *serverConn) refuse(err error) bool {
+func (sc *serverConn) refuse(err error) {
 	syntax, malformed := errors.AsType[*SyntaxError](err)
 	if !malformed && !errors.Is(err, errSlow) {
 		sc.close()
-		return false
+		return
 	}
 	x := sc.x
 	x.Request.Reset()
@@ -322,23 +341,23 @@ func (sc *serverConn) refuse(err error) bool {
 	sc.conn.Revive()
 	x.begin(sc, 0)
 	x.CloseAfter()
-	return sc.handle(func() {
+	sc.guard(func() {
 		if malformed {
 			sc.server.opts.Handler.RefuseHTTP1(x, syntax)
 		} else {
 			_ = x.Respond(http.StatusRequestTimeout, nil, "") // it ends either way
 		}
 	})
+	_ = x.end() // never kept, after CloseAfter
+	sc.part()
 }
 
-// handle has the request answered, and reports whether the connection is kept. It sees to its end otherwise.
-func (sc *serverConn) handle(answer func()) bool {
+// part ends the connection behind a request as it has to end.
+func (sc *serverConn) part() {
 	x := sc.x
-	sc.guard(answer)
-	kept := x.end()
 	switch {
-	case kept:
-		return true
+	case x == nil:
+		sc.close()
 	case x.hijacked:
 		sc.drop()
 	case x.aborted || x.broken.Load() || !x.answered.Load():
@@ -346,7 +365,6 @@ func (sc *serverConn) handle(answer func()) bool {
 	default:
 		sc.linger()
 	}
-	return false
 }
 
 // guard calls answer, and completes what was answered by ResponseWriter. A panic cuts the connection.
