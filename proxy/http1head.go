@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -78,7 +79,9 @@ func (h *wireHead) Values(name string) []string {
 			h.values = append(h.values, f.Value)
 		}
 	}
-	h.unfold()
+	if h.block.Text() != "" {
+		h.unfold()
+	}
 	for i := range h.set {
 		if sameName(h.set[i].Name, name) {
 			h.values = append(h.values, h.set[i].Value)
@@ -122,7 +125,9 @@ func (h *wireHead) Delete(name string) {
 			h.leaveOut(i)
 		}
 	}
-	h.unset(func(one string) bool { return sameName(one, name) })
+	if h.anySet() {
+		h.unset(func(one string) bool { return sameName(one, name) })
+	}
 }
 
 func (h *wireHead) DeleteFunc(so func(name string) bool) {
@@ -132,13 +137,18 @@ func (h *wireHead) DeleteFunc(so func(name string) bool) {
 			h.leaveOut(i)
 		}
 	}
-	h.unset(so)
+	if h.anySet() {
+		h.unset(so)
+	}
 }
 
 func (h *wireHead) leaveOut(i int) {
 	h.judged.remove(i)
 	h.forwarded.remove(i)
 }
+
+// anySet reports whether fields were set.
+func (h *wireHead) anySet() bool { return len(h.set) > 0 || h.block.Text() != "" }
 
 // unset takes fields back that were set.
 func (h *wireHead) unset(so func(name string) bool) {
@@ -148,21 +158,24 @@ func (h *wireHead) unset(so func(name string) bool) {
 
 // DeleteIdentity knows the lines since they were read.
 func (h *wireHead) DeleteIdentity() {
-	h.judged.removeAll(&h.identity)
-	h.forwarded.removeAll(&h.identity)
-	h.unset(head.IsIdentity)
+	if h.identity != (fieldSet{}) {
+		h.judged.removeAll(&h.identity)
+		h.forwarded.removeAll(&h.identity)
+	}
+	if h.anySet() {
+		h.unset(head.IsIdentity)
+	}
 }
 
 func (h *wireHead) Put(b head.Block) {
-	h.unfold()
+	if h.block.Text() != "" {
+		h.unfold()
+	}
 	h.block = b
 }
 
 // unfold makes single fields of the block's, for whoever asks for one of them.
 func (h *wireHead) unfold() {
-	if h.block == (head.Block{}) {
-		return
-	}
 	for name, value := range h.block.Fields() {
 		h.set = append(h.set, http1.Field{Name: name, Value: value})
 	}
@@ -291,14 +304,20 @@ func (h *wireHead) identify(random *rand.ChaCha8) string {
 	if count == 1 && validRequestID(found) {
 		return found
 	}
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-	var bits uint64
-	for i := range h.requestID {
-		if i%12 == 0 {
-			bits = random.Uint64()
-		}
-		h.requestID[i] = alphabet[bits&31]
-		bits >>= 5
-	}
+	bits := random.Uint64()
+	binary.LittleEndian.PutUint64(h.requestID[18:], base32(bits>>24)) // of which the last two stay
+	binary.LittleEndian.PutUint64(h.requestID[0:], base32(bits))
+	binary.LittleEndian.PutUint64(h.requestID[8:], base32(random.Uint64()))
+	binary.LittleEndian.PutUint64(h.requestID[16:], base32(random.Uint64()))
 	return ""
+}
+
+// base32 is eight characters of the Base32 alphabet (RFC 4648 section 6) for the lower 40 bits.
+func base32(bits uint64) uint64 {
+	const ones = 0x0101010101010101
+	bits = bits&(1<<20-1) | bits>>20&(1<<20-1)<<32
+	bits = bits&0x000003ff000003ff | bits&0x000ffc00000ffc00<<6
+	bits = bits&0x001f001f001f001f | bits&0x03e003e003e003e0<<3
+	digits := (bits + (0x80-26)*ones) >> 7 & ones // 1 where the character is a digit
+	return bits + 'A'*ones - digits*('A'+26-'2')
 }

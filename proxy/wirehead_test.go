@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"encoding/binary"
+	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -136,6 +139,45 @@ func TestWireHeadEdits(t *testing.T) {
 		h.Names(func(name string) bool { names = append(names, name); return true })
 		if diff := cmp.Diff(tc.names, names); diff != "" {
 			t.Errorf("%s: names (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// TestOurRequestIDs are words of the Base32 alphabet, of which every character is drawn.
+func TestOurRequestIDs(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	random := rand.NewChaCha8([32]byte{})
+	for range 1000 {
+		bits := random.Uint64()
+		var want, got [8]byte
+		for i := range want {
+			want[i] = alphabet[bits>>(5*i)&31]
+		}
+		if binary.LittleEndian.PutUint64(got[:], base32(bits)); got != want {
+			t.Fatalf("base32(%#x) = %s, want %s", bits, got, want)
+		}
+	}
+	h := &wireHead{x: &http1.Exchange{}}
+	var drawn [requestIDBytes]map[byte]int
+	for range 2000 {
+		if id := h.identify(random); id != "" {
+			t.Fatalf("the client's ID is %q", id)
+		}
+		for i, c := range h.requestID {
+			if drawn[i] == nil {
+				drawn[i] = map[byte]int{}
+			}
+			drawn[i][c]++
+		}
+	}
+	for i, counts := range drawn {
+		if len(counts) != len(alphabet) || strings.Trim(string(slices.Collect(maps.Keys(counts))), alphabet) != "" {
+			t.Errorf("character %d is one of %q", i, slices.Collect(maps.Keys(counts)))
+		}
+		for j := range i {
+			if maps.Equal(drawn[i], drawn[j]) {
+				t.Errorf("characters %d and %d are one", j, i)
+			}
 		}
 	}
 }

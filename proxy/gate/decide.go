@@ -128,7 +128,7 @@ func (s *steps) admit(ctx context.Context, v *Verdict, h head.Head, match *routi
 		v.DryRun = true
 		t.Add(trace.Pass, "enforcement is DryRun: %s is counted, and the request goes on as anonymous", refused.Reason)
 	}
-	s.policy.StripToken(h)
+	s.policy.StripToken(h, allowed)
 	if v.DryRun || allowed.Anonymous() {
 		h.Set(head.HeaderAnonymous, "true")
 		return true // nor are claims told of someone whom nobody knows

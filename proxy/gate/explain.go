@@ -38,9 +38,12 @@ func explainPath(t *trace.Trace, err error) {
 
 // explainMatch tells which match takes the request and why others don't: those of its path each, the rest in numbers.
 func (g *Gate) explainMatch(t *trace.Trace, r *routing.Request) {
-	if t == nil {
-		return
+	if t != nil {
+		g.tellMatch(t, r)
 	}
+}
+
+func (g *Gate) tellMatch(t *trace.Trace, r *routing.Request) {
 	var near []routing.Candidate
 	var otherHosts, lessHosts, otherPaths int
 	found := "none for this host"
@@ -146,9 +149,12 @@ func (s *steps) explainAuthenticate(ctx context.Context, h head.Head, now time.T
 }
 
 func (s *steps) explainScopes(t *trace.Trace, match *routing.Match, refused *jwt.Refused) {
-	if t == nil {
-		return
+	if t != nil {
+		s.tellScopes(t, match, refused)
 	}
+}
+
+func (s *steps) tellScopes(t *trace.Trace, match *routing.Match, refused *jwt.Refused) {
 	needed := len(s.pipeline.JWT.RequiredScopes) + len(match.Scopes)
 	switch {
 	case refused == nil && needed == 0:
@@ -163,9 +169,12 @@ func (s *steps) explainScopes(t *trace.Trace, match *routing.Match, refused *jwt
 }
 
 func (s *steps) explainACL(t *trace.Trace, i int, refused *jwt.Refused) {
-	if t == nil {
-		return
+	if t != nil {
+		s.tellACL(t, i, refused)
 	}
+}
+
+func (s *steps) tellACL(t *trace.Trace, i int, refused *jwt.Refused) {
 	cfg := s.pipeline.ACLs[i]
 	switch {
 	case refused == nil:
@@ -178,13 +187,17 @@ func (s *steps) explainACL(t *trace.Trace, i int, refused *jwt.Refused) {
 }
 
 func (s *steps) explainEnd(t *trace.Trace) {
-	switch {
-	case t == nil:
-	case s.upstream != nil:
-		t.Add(trace.Pass, "forwarded to ServiceEndpoint %s", joined(s.upstream.Key()))
-	default:
-		t.Add(trace.Pass, "answered by the Pipeline itself")
+	if t != nil {
+		s.tellEnd(t)
 	}
+}
+
+func (s *steps) tellEnd(t *trace.Trace) {
+	if s.upstream == nil {
+		t.Add(trace.Pass, "answered by the Pipeline itself")
+		return
+	}
+	t.Add(trace.Pass, "forwarded to ServiceEndpoint %s", joined(s.upstream.Key()))
 }
 
 func joined(key routing.ObjectKey) string { return key.Namespace + "/" + key.Name }

@@ -38,11 +38,11 @@ func (p *Policy) Admit(ctx context.Context, h head.Head, now time.Time, a *Allow
 }
 
 func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
-	compact, refused := p.sources.find(h)
+	compact, authorization, refused := p.sources.find(h)
 	p.explainSources(t, h, refused)
 	if refused != nil {
 		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
-			a.by, a.anonymous = p, true
+			a.by, a.anonymous, a.authorization = p, true, authorization
 			return nil
 		}
 		return refused
@@ -63,9 +63,14 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, a
 	// Who judges the token is decided here, once, before any signature.
 	if issuer := p.issuer(&unverified); issuer != nil {
 		issuer.explain(t)
-		return p.authenticateIssued(ctx, issuer, &unverified, h, now, a, t)
+		refused = p.authenticateIssued(ctx, issuer, &unverified, h, now, a, t)
+	} else {
+		refused = p.authenticateHeld(ctx, &unverified, h, now, a, t)
 	}
-	return p.authenticateHeld(ctx, &unverified, h, now, a, t)
+	if refused == nil {
+		a.authorization = authorization
+	}
+	return refused
 }
 
 // authenticateHeld judges a token of a JWTCredential.
@@ -279,5 +284,10 @@ func (p *Policy) audienceAccepted(has, credential []string) bool {
 }
 
 func overlap(a, b []string) bool {
-	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+	for _, s := range a {
+		if slices.Contains(b, s) {
+			return true
+		}
+	}
+	return false
 }

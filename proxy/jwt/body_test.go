@@ -112,7 +112,7 @@ func TestTokenInBody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			token, refused := s.find(tc.head)
+			token, _, refused := s.find(tc.head)
 			got := accepted
 			if refused != nil {
 				got = refused.Reason
@@ -140,7 +140,7 @@ func TestBodiesAreLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := posted(typeForm, "access_token=abc")
-		if _, refused := s.find(h); refused == nil || refused.Reason != refusal.TokenMissing || h.read != (name == "another's field") {
+		if _, _, refused := s.find(h); refused == nil || refused.Reason != refusal.TokenMissing || h.read != (name == "another's field") {
 			t.Errorf("%s: %+v, read %t", name, refused, h.read)
 		}
 	}
@@ -152,7 +152,7 @@ func TestBodiesAreLeftAlone(t *testing.T) {
 		head.Head
 		_ struct{}
 	}{Head: posted(typeForm, "access_token=abc")}
-	if _, refused := s.find(h); refused == nil || refused.Reason != refusal.TokenMissing {
+	if _, _, refused := s.find(h); refused == nil || refused.Reason != refusal.TokenMissing {
 		t.Errorf("an engine without bodies: %+v", refused)
 	}
 }
@@ -177,7 +177,7 @@ func TestNewBodySources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if token, refused := twice.find(posted(typeJSON, `{"access_token":"abc"}`)); refused != nil || token != "abc" {
+	if token, _, refused := twice.find(posted(typeJSON, `{"access_token":"abc"}`)); refused != nil || token != "abc" {
 		t.Errorf("sources that are configured twice: %q, %v", token, refused)
 	}
 }
@@ -202,7 +202,7 @@ func FuzzTokenInBody(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, contentType, body string) {
-		token, refused := s.find(posted(contentType, body))
+		token, _, refused := s.find(posted(contentType, body))
 		if (token == "") == (refused == nil) {
 			t.Fatalf("token %q, refusal %v", token, refused)
 		}

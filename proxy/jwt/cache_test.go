@@ -379,7 +379,7 @@ func TestNothingOfTheHeadIsKept(t *testing.T) {
 				for i := range 4 {
 					h := head()
 					allowed, refused := p.Authenticate(t.Context(), h, now())
-					p.StripToken(h)
+					p.StripToken(h, &allowed)
 					h.poison()
 					got := accepted
 					if refused != nil {

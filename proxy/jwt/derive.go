@@ -31,6 +31,9 @@ type derived struct {
 // derive judges the claims by the rules and returns those that are forwarded. Of a token that was seen before, only what
 // depends on the request is judged anew.
 func (p *Policy) derive(v *token.Verified, h head.Head) ([]claimField, *Refused) {
+	if len(p.rules)+len(p.headers) == 0 {
+		return nil, nil
+	}
 	if noted, ok := v.Noted(token.SlotFields).(*derived); ok && noted.by == p.derivation {
 		if refused := p.expressions.check(v, h); refused != nil {
 			return nil, refused

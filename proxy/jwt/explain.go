@@ -25,9 +25,12 @@ func (p *Policy) Explain(ctx context.Context, h head.Head, now time.Time, t *tra
 
 // explainSources tells where the token was looked for. A nil Trace costs nothing here and below.
 func (p *Policy) explainSources(t *trace.Trace, h head.Head, refused *Refused) {
-	if t == nil {
-		return
+	if t != nil {
+		p.tellSources(t, h, refused)
 	}
+}
+
+func (p *Policy) tellSources(t *trace.Trace, h head.Head, refused *Refused) {
 	if refused != nil && refused.Reason == refusal.TokenMissing && p.sources.inBody() && !p.sources.inBodyOf(kindOfBody(h)) {
 		t.Add(trace.Note, "token: not looked for in a body, which must be of POST, PUT or PATCH, with the Content-Type of a form or of JSON, and not coded")
 	}
@@ -80,9 +83,12 @@ func (p *Policy) explainUnselected(t *trace.Trace, entry *keyring.Entry) {
 
 // explainCredential tells which credential judges the token, and whether it may be used.
 func (p *Policy) explainCredential(t *trace.Trace, entry *keyring.Entry, refused *Refused) {
-	if t == nil {
-		return
+	if t != nil {
+		p.tellCredential(t, entry, refused)
 	}
+}
+
+func (p *Policy) tellCredential(t *trace.Trace, entry *keyring.Entry, refused *Refused) {
 	if refused == nil {
 		t.Add(trace.Pass, "credential: %s names JWTCredential %s of Consumer %s", p.named(), keyOf(entry), entry.Consumer.Key.Name)
 		return
@@ -140,9 +146,12 @@ func explainSkipped(t *trace.Trace, u *token.Unverified, key *keyring.Key, now t
 
 // explainKeys tells what came of the keys, those that were tried among them.
 func explainKeys(t *trace.Trace, u *token.Unverified, refused *Refused) {
-	if t == nil {
-		return
+	if t != nil {
+		tellKeys(t, u, refused)
 	}
+}
+
+func tellKeys(t *trace.Trace, u *token.Unverified, refused *Refused) {
 	_, named := u.KID()
 	switch {
 	case refused == nil:
@@ -177,9 +186,12 @@ func explainTrial(t *trace.Trace, key *jose.Key, err error) {
 
 // explainClaims tells which claim is not as it must be.
 func (p *Policy) explainClaims(t *trace.Trace, entry *keyring.Entry, refused *Refused) {
-	if t == nil {
-		return
+	if t != nil {
+		p.tellClaims(t, entry, refused)
 	}
+}
+
+func (p *Policy) tellClaims(t *trace.Trace, entry *keyring.Entry, refused *Refused) {
 	if refused == nil {
 		t.Add(trace.Pass, "claims: all as they must be")
 		return

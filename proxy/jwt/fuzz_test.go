@@ -109,13 +109,13 @@ func FuzzTokenSources(f *testing.F) {
 				h.fields = append(h.fields, line)
 			}
 		}
-		before, refused := p.sources.find(h)
+		before, _, refused := p.sources.find(h)
 		if (before == "") == (refused == nil) {
 			t.Fatalf("token %q with refusal %v", before, refused)
 		}
-		p.StripToken(h)
+		p.StripToken(h, &Allowed{})
 		if refused == nil {
-			if left, again := p.sources.find(h); again == nil {
+			if left, _, again := p.sources.find(h); again == nil {
 				t.Fatalf("%q is left of %q after stripping", left, before)
 			}
 		}
@@ -124,7 +124,7 @@ func FuzzTokenSources(f *testing.F) {
 		}
 		once := *h
 		once.fields = slices.Clone(h.fields)
-		p.StripToken(h)
+		p.StripToken(h, &Allowed{})
 		if once.query != h.query || !slices.Equal(once.fields, h.fields) {
 			t.Fatal("stripping twice strips more")
 		}

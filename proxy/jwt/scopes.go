@@ -10,6 +10,8 @@ import (
 // A token that says nothing of scopes has all that consumer and credential give it. The slice must not be changed.
 func effectiveScopes(v *token.Verified, has, consumer, credential []string) []string {
 	switch {
+	case consumer == nil && credential == nil:
+		return has
 	case has == nil && credential == nil:
 		return consumer
 	case has == nil && consumer == nil:

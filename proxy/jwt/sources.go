@@ -127,6 +127,8 @@ type search struct {
 	token     string
 	found     int
 	ambiguous bool
+	// authorization is what find returns.
+	authorization bool
 }
 
 func (s *search) take(token string) {
@@ -145,8 +147,9 @@ func (s *search) takeOnly(count int, token string) {
 	}
 }
 
-// find returns the request's only token.
-func (s *sources) find(h head.Head) (string, *Refused) {
+// find returns the request's only token. authorization says that the request has one Authorization field, with a scheme of
+// ours, whatever else.
+func (s *sources) find(h head.Head) (token string, authorization bool, refused *Refused) {
 	var in search
 	if len(s.schemes) > 0 {
 		s.authorization(h, &in)
@@ -164,16 +167,16 @@ func (s *sources) find(h head.Head) (string, *Refused) {
 	}
 	if in.found == 0 && !in.ambiguous && s.inBody() {
 		if refused := s.findInBody(h, &in); refused != nil {
-			return "", refused
+			return "", in.authorization, refused
 		}
 	}
 	switch {
 	case in.ambiguous || in.found > 1:
-		return "", refuse(refusal.TokenAmbiguous)
+		return "", in.authorization, refuse(refusal.TokenAmbiguous)
 	case in.found == 0:
-		return "", refuse(refusal.TokenMissing)
+		return "", in.authorization, refuse(refusal.TokenMissing)
 	}
-	return in.token, nil
+	return in.token, in.authorization, nil
 }
 
 // authorization looks at the Authorization field, whose credentials are a scheme, spaces and, for all schemes that carry
@@ -198,12 +201,16 @@ func (s *sources) authorization(h head.Head, in *search) {
 		}
 		return
 	}
+	in.authorization = true
 	if joined(credentials) {
 		in.ambiguous = true
 		return
 	}
-	if token := strings.TrimLeft(credentials, " "); token != "" {
-		in.take(token)
+	for credentials != "" && credentials[0] == ' ' {
+		credentials = credentials[1:]
+	}
+	if credentials != "" {
+		in.take(credentials)
 	}
 }
 
@@ -213,7 +220,7 @@ func (s *sources) scheme(credentials string) (string, bool) {
 		if len(credentials) < len(scheme) || !sameLetters(credentials[:len(scheme)], scheme) {
 			continue
 		}
-		if rest := credentials[len(scheme):]; rest == "" || notToken(rune(rest[0])) {
+		if rest := credentials[len(scheme):]; rest == "" || rest[0] == ' ' || notToken(rune(rest[0])) {
 			return rest, true
 		}
 	}
@@ -222,6 +229,9 @@ func (s *sources) scheme(credentials string) (string, bool) {
 
 // sameLetters compares without case, which only ASCII has in schemes. Both are of one length.
 func sameLetters(a, b string) bool {
+	if a == b {
+		return true
+	}
 	for i := range len(a) {
 		if x, y := a[i], b[i]; x != y && (x|0x20 != y|0x20 || x|0x20 < 'a' || x|0x20 > 'z') {
 			return false
@@ -314,6 +324,9 @@ func parameterValue(pair, name string) (string, bool) {
 // joined says whether a value is several that were joined by commas (RFC 9110 section 5.3), each a token or credentials
 // of its own. Other text with commas is one malformed token.
 func joined(value string) bool {
+	if strings.IndexByte(value, ',') < 0 {
+		return false
+	}
 	_, rest, more := strings.Cut(value, ",")
 	for more {
 		var part string

@@ -130,7 +130,7 @@ func TestFindToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			token, refused := s.find(tc.head)
+			token, _, refused := s.find(tc.head)
 			got := accepted
 			if refused != nil {
 				got = refused.Reason
@@ -179,7 +179,7 @@ func TestStripToken(t *testing.T) {
 			p := newWorld(t).policy(t, func(cfg *routing.JWT) {
 				cfg.TokenSources, cfg.TokenForwarding = everySource(), tc.forwarding
 			})
-			p.StripToken(tc.head)
+			p.StripToken(tc.head, &Allowed{})
 			if diff := cmp.Diff(tc.want, tc.head, cmp.AllowUnexported(testHead{})); diff != "" {
 				t.Errorf("head (-want +got):\n%s", diff)
 			}
@@ -187,7 +187,7 @@ func TestStripToken(t *testing.T) {
 	}
 	t.Run("a policy of one source leaves all others alone", func(t *testing.T) {
 		h := query("access_token=abc", "Authorization", "Bearer abc", "Cookie", "session=abc")
-		newWorld(t).policy(t, nil).StripToken(h)
+		newWorld(t).policy(t, nil).StripToken(h, &Allowed{})
 		if diff := cmp.Diff(query("access_token=abc", "Cookie", "session=abc"), h, cmp.AllowUnexported(testHead{})); diff != "" {
 			t.Errorf("head (-want +got):\n%s", diff)
 		}

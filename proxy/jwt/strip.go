@@ -11,13 +11,19 @@ import (
 // StripToken removes the token from what is forwarded, so that an upstream can't use or log it: the Authorization field
 // with one of the policy's schemes, the policy's header fields, cookies and query parameters. Other cookies, parameters
 // and schemes stay. A policy that preserves the token removes query parameters all the same, since URLs end up in logs
-// (RFC 6750 section 5.3).
-func (p *Policy) StripToken(h head.Head) {
-	p.sources.stripQuery(h)
+// (RFC 6750 section 5.3). a is what the policy said of the same head, or the zero value.
+func (p *Policy) StripToken(h head.Head, a *Allowed) {
+	if len(p.sources.queries) > 0 {
+		p.sources.stripQuery(h)
+	}
 	if p.forwarding == routing.TokenPreserve {
 		return
 	}
-	p.sources.stripAuthorization(h)
+	if a.by == p && a.authorization {
+		h.Delete(fieldAuthorization)
+	} else {
+		p.sources.stripAuthorization(h)
+	}
 	p.sources.stripFields(h)
 	if len(p.sources.cookies) > 0 {
 		p.sources.stripCookies(h)

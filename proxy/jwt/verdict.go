@@ -14,9 +14,11 @@ import (
 type Allowed struct {
 	by        *Policy
 	anonymous bool
-	lease     Lease
-	scopes    []string     // effective ones
-	fields    []claimField // what SetClaims sets
+	// authorization says that the request's Authorization is of a scheme of the policy's.
+	authorization bool
+	lease         Lease
+	scopes        []string     // effective ones
+	fields        []claimField // what SetClaims sets
 }
 
 // Granted says whether the caller was let through: whether this is not the zero value.

@@ -29,7 +29,7 @@ func Keys(keys ...*jose.Key) []Key {
 
 // VerifiesAt reports whether now is within the key's bounds.
 func (k *Key) VerifiesAt(now time.Time) bool {
-	return !now.Before(k.NotBefore) && (k.NotAfter.IsZero() || now.Before(k.NotAfter))
+	return (k.NotBefore.IsZero() || !now.Before(k.NotBefore)) && (k.NotAfter.IsZero() || now.Before(k.NotAfter))
 }
 
 // Same reports whether both are the same key of the same name with the same bounds.

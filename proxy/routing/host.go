@@ -70,45 +70,49 @@ func validPort(port string) bool {
 // characters; where there is none, the end is 0.
 func nameEnd(authority string) (end int, capitals bool) {
 	label := 0 // where it begins
-	number := true
+	number, i := true, 0
 scan:
-	for ; end < len(authority); end++ {
-		switch c := authority[end]; {
-		case 'a' <= c && c <= 'z', c == '-', c == '_':
+	for ; i < len(authority); i++ {
+		switch c := authority[i]; {
+		case 'a' <= c && c <= 'z':
 			number = false
 		case '0' <= c && c <= '9':
-		case c == '.' && label < end && end-label <= 63 && end+1 < len(authority) && authority[end+1] != ':':
-			label, number = end+1, true
+		case c == '.' && label < i && i-label <= 63 && i+1 < len(authority) && authority[i+1] != ':':
+			label, number = i+1, true
+		case c == '-', c == '_':
+			number = false
 		case 'A' <= c && c <= 'Z':
 			number, capitals = false, true
 		default:
 			break scan
 		}
 	}
-	if end == label || end-label > 63 || end > 253 || number && !isIPv4(authority[:end]) {
+	if i == label || i-label > 63 || i > 253 || number && !isIPv4(authority[:i]) {
 		return 0, false
 	}
-	return end, capitals
+	return i, capitals
 }
 
 // isIPv4 reports whether the host is an IPv4 address: four numbers of 0 to 255 without leading zeros (RFC 3986 section
 // 3.2.2).
 func isIPv4(host string) bool {
-	number, digits, dots := 0, 0, 0
-	for i := range len(host) {
-		c := host[i]
-		switch {
-		case c == '.' && digits > 0:
-			number, digits = 0, 0
-			dots++
-			continue
-		case c < '0', c > '9', digits > 0 && number == 0:
-			return false
+	i := 0
+	for octet := range 4 {
+		if octet > 0 {
+			if i == len(host) || host[i] != '.' {
+				return false
+			}
+			i++
 		}
-		digits++
-		if number = number*10 + int(c-'0'); number > 255 {
+		first, number := i, 0
+		for ; i < len(host) && '0' <= host[i] && host[i] <= '9'; i++ {
+			if number = number*10 + int(host[i]-'0'); number > 255 {
+				return false
+			}
+		}
+		if i == first || host[first] == '0' && i-first > 1 {
 			return false
 		}
 	}
-	return dots == 3 && digits > 0
+	return i == len(host)
 }

@@ -41,8 +41,12 @@ type Trace struct {
 // Add appends a line.
 func (t *Trace) Add(mark Mark, format string, args ...any) {
 	if t != nil {
-		t.lines = append(t.lines, Line{Depth: t.depth, Mark: mark, Text: fmt.Sprintf(format, args...)})
+		t.add(mark, format, args)
 	}
+}
+
+func (t *Trace) add(mark Mark, format string, args []any) {
+	t.lines = append(t.lines, Line{Depth: t.depth, Mark: mark, Text: fmt.Sprintf(format, args...)})
 }
 
 // Within has the lines that f adds shown as parts of the last one.
