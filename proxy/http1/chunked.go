@@ -288,7 +288,7 @@ func (c *ChunkReader) readTrailers(b []byte) int {
 	}
 	s := &c.section
 	if base := first(c.trailer); s.base != base {
-		s.reset(trailerSection, nil)
+		s.reset(trailerSection, s.fields)
 		s.base = base
 	}
 	if _, err := s.parse(c.trailer); err == nil {

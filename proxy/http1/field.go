@@ -2,9 +2,8 @@ package http1
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math"
-	"slices"
+	"math/bits"
 	"strings"
 )
 
@@ -109,118 +108,131 @@ type section struct {
 	base    *byte // the first byte that was parsed: what was parsed lies there still
 }
 
+// noted returns the kinds of fields that mean something to a message in whose part of that sort they are, as a bit for
+// each.
+func (p part) noted() uint32 {
+	const framing = 1<<KindContentLength | 1<<KindTransferEncoding | 1<<KindConnection
+	switch p {
+	case requestHead:
+		return framing | 1<<KindHost | 1<<KindExpect | 1<<KindIrregular | 1<<kindAlias
+	case responseHead:
+		return framing
+	default:
+		return 0
+	}
+}
+
 // parse parses lines of b from s.next on and returns where the section ends.
 func (s *section) parse(b []byte) (int, error) {
-	fields, at := s.fields, s.next
-	for at < len(b) {
-		line := b[at:]
-		if line[0] == '\r' && len(line) > 1 && line[1] == '\n' {
-			s.fields, s.next = fields, at
-			return at + 2, nil
-		}
-		i, kind := nameEnd(line), KindIrregular
-		if 0 < i && i < len(line) && line[i] == ':' {
-			kind = kindOf(line[:i])
-			if kind == KindOther && i >= shortestAlias && isRegularAlias(line[:i]) {
-				kind = kindAlias
+	text, noted := alias(b), s.of.noted()
+	for start := s.next; ; start = s.next {
+		colon, kind := start, KindOther
+		for ; colon <= len(b)-8; colon += 8 {
+			if odd := oddOfName(b[colon:]); odd != 0 {
+				colon += bits.TrailingZeros64(odd) / 8
+				break
 			}
-		} else {
+		}
+		if colon == start || !at(text, colon, ':') {
+			if endsLine(text, start) {
+				return start + 2, nil
+			}
 			var err error
-			if i, err = irregularName(line, i); err != nil {
-				s.fields, s.next = fields, at
+			if colon, kind, err = otherName(b, start, colon); err != nil {
 				return 0, err
 			}
 		}
-		value, n, err := fieldValue(line[i+1:])
-		if err != nil {
-			s.fields, s.next = fields, at
-			return 0, err
+		if kind == KindOther && isCandidate(text[start], colon-start, s.of) {
+			kind = kindOf(b[start:colon], s.of)
 		}
-		next := at + i + 1 + n
-		if len(fields) == MaxFields {
-			return 0, errTooManyFields
+		from := colon + 1
+		for from < len(text) && isSpace(text[from]) {
+			from++
 		}
-		if len(fields) == cap(fields) {
-			fields = slices.Grow(fields, max(16, len(fields)))
-			s.fields = fields // the memory is kept, whatever becomes of the message
+		end := valueEnd(b, from)
+		if !endsLine(text, end) {
+			return 0, valueEndError(b[end:])
 		}
-		fields = fields[:len(fields)+1]
-		f := &fields[len(fields)-1]
-		f.Name, f.Value, f.kind = alias(line[:i]), alias(value), kind
-		f.start, f.end = int32(at), int32(next) //nolint:gosec // at most MaxHeadBytes
-		at = next
-		if kind != KindOther {
-			if err := s.take(f); err != nil {
+		s.next = end + 2
+		for end > from && isSpace(text[end-1]) {
+			end--
+		}
+		count := len(s.fields)
+		if count == cap(s.fields) {
+			if count == MaxFields {
+				return 0, errTooManyFields
+			}
+			s.grow()
+		}
+		s.fields = s.fields[:count+1]
+		f := &s.fields[count]
+		f.Name, f.Value = text[start:colon], text[from:end]
+		f.start, f.end, f.kind = int32(start), int32(s.next), kind //nolint:gosec // at most MaxHeadBytes
+		if kind == KindOther {
+			continue
+		}
+		s.kinds |= 1 << kind
+		if noted>>kind&1 != 0 {
+			if err := s.note(f); err != nil {
 				return 0, err
 			}
 		}
 	}
-	s.fields, s.next = fields, at
-	return 0, ErrIncomplete
 }
 
-// irregularName returns how long the name is that a line begins with, if i letters, digits and hyphens are not the whole
-// of it.
-func irregularName(line []byte, i int) (int, error) {
-	for i < len(line) && isTokenChar(line[i]) {
+// grow makes room for more fields, up to MaxFields.
+func (s *section) grow() {
+	n := len(s.fields)
+	s.fields = append(make([]Field, 0, min(max(16, 2*n), MaxFields)), s.fields...)
+}
+
+// otherName returns where the name ends that the line of b at start begins with, of which i is not the end or the line has
+// none, and whether it is irregular. Up to i there are letters and hyphens alone.
+func otherName(b []byte, start, i int) (int, Kind, error) {
+	for i < len(b) && isNameWord(b[i]) {
 		i++
 	}
-	switch {
-	case i == len(line), i == len(line)-1 && line[i] == '\r':
-		return 0, ErrIncomplete
-	case line[i] != ':' || i == 0:
-		return 0, nameError(line, i)
-	}
-	return i, nil
-}
-
-// fieldValue returns the value that b begins with, without the white space around it, and how long it is with that and
-// its line end.
-func fieldValue(b []byte) (value []byte, n int, err error) {
-	value = b
-	for len(value) > 0 && (value[0] == ' ' || value[0] == '\t') {
-		value = value[1:]
-	}
-	end := valueEnd(value)
-	if end >= len(value)-1 || value[end] != '\r' || value[end+1] != '\n' {
-		if end == len(value) || end == len(value)-1 && value[end] == '\r' {
-			return nil, 0, ErrIncomplete
+	kind := KindOther
+	if i < len(b) && b[i] != ':' {
+		kind = KindIrregular
+		for i < len(b) && isTokenChar(b[i]) {
+			i++
 		}
-		return nil, 0, valueError(value[end])
 	}
-	n = len(b) - len(value) + end + 2
-	value = value[:end]
-	for len(value) > 0 && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
-		value = value[:len(value)-1]
+	switch {
+	case i == len(b), i == len(b)-1 && b[i] == '\r':
+		return 0, 0, ErrIncomplete
+	case b[i] != ':' || i == start:
+		return 0, 0, nameError(b[start:], i-start)
 	}
-	return value, n, nil
+	return i, kind, nil
 }
 
-// take takes in what a field of any kind but KindOther means to the message.
-func (s *section) take(f *Field) error {
-	if f.kind == KindIrregular && isFramingAlias(f.Name) || f.kind == kindAlias {
-		if s.of == requestHead {
+// at reports whether there is that byte at i.
+func at(b string, i int, c byte) bool { return i < len(b) && b[i] == c }
+
+// endsLine reports whether there is a line end at i.
+func endsLine(b string, i int) bool { return i+1 < len(b) && b[i] == '\r' && b[i+1] == '\n' }
+
+// valueEndError says what is wrong with what follows a value: nothing where it is the beginning of a line end.
+func valueEndError(rest []byte) error {
+	if len(rest) == 0 || len(rest) == 1 && rest[0] == '\r' {
+		return ErrIncomplete
+	}
+	return valueError(rest[0])
+}
+
+// note takes in what a field of a kind that part.noted has means to the message.
+func (s *section) note(f *Field) error {
+	value := f.Value
+	switch f.kind {
+	case kindAlias:
+		return errAlias
+	case KindIrregular:
+		if isFramingAlias(f.Name) {
 			return errAlias
 		}
-		if f.kind == kindAlias {
-			f.kind = KindOther
-			return nil
-		}
-	}
-	s.kinds |= 1 << f.kind
-	if s.of == trailerSection {
-		return nil
-	}
-	return s.note(f.kind, f.Value)
-}
-
-// note takes in what a field says about the message.
-func (s *section) note(kind Kind, value string) error {
-	switch kind {
 	case KindHost:
-		if s.of != requestHead {
-			return nil
-		}
 		if s.seen&seenHost != 0 {
 			return errHostTwice
 		}
@@ -250,9 +262,6 @@ func (s *section) note(kind Kind, value string) error {
 	case KindConnection:
 		return s.noteConnection(value)
 	case KindExpect:
-		if s.of != requestHead {
-			return nil
-		}
 		if !equalFold(value, "100-continue") {
 			return errExpect
 		}
@@ -337,19 +346,33 @@ func (s *section) closes(minor int) bool {
 	return s.seen&seenClose != 0 || minor == 0 && s.seen&seenKeepAlive == 0
 }
 
-// reset makes s ready for another section. The memory of fields is used where it is more than there was.
-func (s *section) reset(of part, fields []Field) {
-	if cap(fields) > cap(s.fields) {
-		s.fields = fields
+// begin makes s ready to parse b, or to go on where b begins with what was parsed before. It returns ErrIncomplete where
+// there is nothing new to look at. The memory of fields is used where it is more than there was.
+func (s *section) begin(of part, b []byte, fields []Field) error {
+	if s.scanned > 0 && s.scanned <= len(b) && s.base == first(b) {
+		if !s.lineEnded(b) {
+			return ErrIncomplete
+		}
+		return nil
 	}
-	s.fields = s.fields[:0]
-	s.length, s.host, s.seen, s.listed, s.kinds, s.of = -1, "", 0, 0, 0, of
-	s.next, s.scanned, s.base = 0, 0, nil
+	s.reset(of, longer(s.fields, fields))
+	s.base = first(b)
+	return nil
 }
 
-// again reports whether b are the bytes that were parsed without coming to the end, and more.
-func (s *section) again(b []byte) bool {
-	return s.scanned > 0 && s.scanned <= len(b) && s.base == first(b)
+// reset makes s ready for another section, whose fields are kept in the given memory.
+func (s *section) reset(of part, fields []Field) {
+	s.fields, s.host, s.base = fields[:0:min(cap(fields), MaxFields)], "", nil
+	s.length, s.next, s.scanned = -1, 0, 0
+	s.seen, s.listed, s.kinds, s.of = 0, 0, 0, of
+}
+
+// longer returns the longer one of two pieces of memory.
+func longer(a, b []Field) []Field {
+	if cap(b) > cap(a) {
+		return b
+	}
+	return a
 }
 
 // lineEnded reports whether the line that was incomplete has an end now. It also does where there can't be one any more
@@ -358,14 +381,18 @@ func (s *section) lineEnded(b []byte) bool {
 	return bytes.IndexByte(b[s.scanned:], '\n') >= 0 || s.next == 0 && len(b) > maxLineBytes || len(b) >= MaxHeadBytes
 }
 
-// incomplete judges what can be judged of a head whose end is not among b.
-func (s *section) incomplete(b []byte) error {
+// failed takes in why a head could not be parsed. What is incomplete is parsed from there on the next time, unless there
+// may be no more of it.
+func (s *section) failed(b []byte, err error) error {
+	s.scanned = 0
+	if err != ErrIncomplete { //nolint:errorlint // ours, never wrapped
+		return err
+	}
 	if len(b) >= MaxHeadBytes {
-		s.scanned = 0
 		return ErrHeadTooLarge
 	}
 	s.scanned = len(b)
-	return ErrIncomplete
+	return err
 }
 
 // contentLength parses a Content-Length: digits alone, and at most 19 of them, of which leading ones may be zero (RFC
@@ -383,165 +410,4 @@ func contentLength(value string) (int64, bool) {
 		n = n*10 + uint64(c)
 	}
 	return int64(n), n <= math.MaxInt64
-}
-
-// kindOf returns the kind of a field with that name, which is made of letters, digits and hyphens.
-func kindOf(name []byte) Kind {
-	switch len(name) {
-	case 2:
-		return ifNamed(name, "te", KindTE)
-	case 4:
-		switch name[0] | 0x20 {
-		case 'h':
-			return ifNamed(name, "host", KindHost)
-		case 'd':
-			return ifNamed(name, "date", KindDate)
-		}
-	case 6:
-		return ifNamed(name, "expect", KindExpect)
-	case 7:
-		switch name[0] | 0x20 {
-		case 'u':
-			return ifNamed(name, "upgrade", KindUpgrade)
-		case 't':
-			return ifNamed(name, "trailer", KindTrailer)
-		}
-	case 10:
-		switch name[0] | 0x20 {
-		case 'c':
-			return ifNamed(name, "connection", KindConnection)
-		case 'k':
-			return ifNamed(name, "keep-alive", KindKeepAlive)
-		}
-	case 13:
-		return ifNamed(name, "authorization", KindAuthorization)
-	case 14:
-		switch name[0] | 0x20 {
-		case 'c':
-			return ifNamed(name, "content-length", KindContentLength)
-		case 'h':
-			return ifNamed(name, "http2-settings", KindHTTP2Settings)
-		}
-	case 16:
-		return ifNamed(name, "proxy-connection", KindProxyConnection)
-	case 17:
-		return ifNamed(name, "transfer-encoding", KindTransferEncoding)
-	case 18:
-		return ifNamed(name, "proxy-authenticate", KindProxyAuthenticate)
-	case 19:
-		return ifNamed(name, "proxy-authorization", KindProxyAuthorization)
-	}
-	return KindOther
-}
-
-// ifNamed returns kind if name, which is made of letters, digits and hyphens and as long as lower, is lower in whatever
-// case.
-func ifNamed(name []byte, lower string, kind Kind) Kind {
-	i := 0
-	for ; i+8 <= len(lower); i += 8 {
-		if binary.LittleEndian.Uint64(name[i:])|0x20*ones != word(lower[i:]) {
-			return KindOther
-		}
-	}
-	for ; i < len(lower); i++ {
-		if name[i]|0x20 != lower[i] {
-			return KindOther
-		}
-	}
-	return kind
-}
-
-// shortestAlias is the length of the shortest name for which isFramingAlias holds.
-const shortestAlias = len("contentlength")
-
-// isFramingAlias reports whether some server could take name, which is none of the names that we know, for a field that
-// says how long the message is, because it drops or replaces other characters than letters. Such a name is never sent in
-// good faith.
-func isFramingAlias(name string) bool {
-	return isAlias(name, "contentlength") || isAlias(name, "transferencoding")
-}
-
-// isRegularAlias is isFramingAlias for a name that begins with a letter, of which most are told by that.
-func isRegularAlias(name []byte) bool {
-	initial := name[0] | 0x20
-	return (initial == 'c' || initial == 't') && isFramingAlias(alias(name))
-}
-
-// isAlias reports whether the letters and digits of name are those of lower.
-func isAlias(name, lower string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if c == '-' || !isNameWord(c) {
-			continue
-		}
-		if lower == "" || c|0x20 != lower[0] {
-			return false
-		}
-		lower = lower[1:]
-	}
-	return lower == ""
-}
-
-// isHost reports whether value is uri-host [ ":" port ] (RFC 9110 section 7.2, RFC 3986 section 3.2.2) and not empty.
-// Whether there can be such a host is not judged here.
-func isHost(value string) bool {
-	host, port := value, ""
-	if strings.HasPrefix(value, "[") {
-		end := strings.IndexByte(value, ']')
-		if end < 0 {
-			return false
-		}
-		host, port = value[1:end], value[end+1:]
-		for i := range len(host) {
-			switch c := host[i]; {
-			case '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'f', c == ':', c == '.':
-			default:
-				return false
-			}
-		}
-		if port != "" && port[0] != ':' {
-			return false
-		}
-	} else if i := strings.IndexByte(value, ':'); i >= 0 {
-		host, port = value[:i], value[i:]
-	}
-	if host == "" {
-		return false
-	}
-	if value[0] != '[' && !isRegName(host) {
-		return false
-	}
-	if port == "" {
-		return true
-	}
-	for i := range len(port) - 1 {
-		if c := port[i+1]; c < '0' || c > '9' || i >= 5 {
-			return false
-		}
-	}
-	return true
-}
-
-// isRegName reports whether host is a reg-name, of which IPv4 addresses are.
-func isRegName(host string) bool {
-	for i := 0; i < len(host); i++ {
-		c := host[i]
-		switch {
-		case isNameWord(c), c == '.', c == '_':
-		case c == '%':
-			if i+2 >= len(host) || !isHex(host[i+1]) || !isHex(host[i+2]) {
-				return false
-			}
-			i += 2
-		case strings.IndexByte("~!$&'()*+,;=", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-func isHex(c byte) bool {
-	_, ok := hexDigit(c)
-	return ok
 }

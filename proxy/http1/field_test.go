@@ -33,6 +33,43 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestKindsOfOthers has a name taken for one that the engine knows only where it is the same: names with one letter less, one
+// more or another one are not.
+func TestKindsOfOthers(t *testing.T) {
+	check := func(name string) {
+		for _, of := range []part{requestHead, responseHead, trailerSection} {
+			want := referenceKind(name)
+			if of == requestHead && want == KindOther && beginsAlias(name[0]) && isFramingAlias(name) {
+				want = kindAlias
+			}
+			got := KindOther
+			if isCandidate(name[0], len(name), of) {
+				got = kindOf([]byte(name), of)
+			}
+			if got != want {
+				t.Errorf("%q in part %d is of kind %d, want %d", name, of, got, want)
+			}
+		}
+	}
+	for name := range referenceKinds {
+		check(name)
+		check(name + "s")
+		check(name + strings.Repeat("-", 64))
+		check("-" + name)
+		check(name[:len(name)-1])
+		for at := range len(name) {
+			for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-" {
+				check(name[:at] + string(c) + name[at+1:])
+			}
+		}
+	}
+	for length := range 100 {
+		for _, c := range "acdehkptuACDEHKPTUx0-" {
+			check(string(c) + strings.Repeat("-", length))
+		}
+	}
+}
+
 func TestHost(t *testing.T) {
 	for host, want := range map[string]bool{
 		"a": true, "app.test": true, "APP.test.": true, "app.test:80": true, "app.test:": true, "app.test:65535": true,

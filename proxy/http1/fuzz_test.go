@@ -70,6 +70,9 @@ func checkHead(t *testing.T, b []byte, n int, head []byte, fields []Field, chunk
 		if text != f.Name+":"+text[len(f.Name)+1:] || trimSpace(strings.TrimSuffix(text[len(f.Name)+1:], "\r\n")) != f.Value {
 			t.Fatalf("field %+v of %q", f, text)
 		}
+		if f.Kind() != referenceKind(f.Name) {
+			t.Fatalf("field %+v is of kind %d", f, f.Kind())
+		}
 		switch {
 		case strings.EqualFold(f.Name, "Content-Length"):
 			lengths++
@@ -91,6 +94,24 @@ func checkHead(t *testing.T, b []byte, n int, head []byte, fields []Field, chunk
 		t.Fatalf("%q: %d lengths, %d codings, chunked %t, length %d", head, lengths, codings, chunked, length)
 	}
 	return again.String() + "\r\n"
+}
+
+// referenceKind is the kind of a field with that name, found without any of the shortcuts of kindOf.
+func referenceKind(name string) Kind {
+	for i := range len(name) {
+		if !isNameWord(name[i]) {
+			return KindIrregular
+		}
+	}
+	return referenceKinds[strings.ToLower(name)] // KindOther where it is none of them
+}
+
+var referenceKinds = map[string]Kind{
+	"host": KindHost, "content-length": KindContentLength, "transfer-encoding": KindTransferEncoding,
+	"connection": KindConnection, "keep-alive": KindKeepAlive, "proxy-connection": KindProxyConnection,
+	"proxy-authenticate": KindProxyAuthenticate, "proxy-authorization": KindProxyAuthorization, "expect": KindExpect,
+	"upgrade": KindUpgrade, "http2-settings": KindHTTP2Settings, "te": KindTE, "trailer": KindTrailer, "date": KindDate,
+	"authorization": KindAuthorization,
 }
 
 // checkError judges errors, of which none may quote.

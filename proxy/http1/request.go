@@ -37,15 +37,21 @@ type Request struct {
 // more than three times, however few come at once; where they were moved, it begins anew. Any other error is a
 // [*SyntaxError], and r holds nothing of use then.
 func (r *Request) Parse(b []byte) (int, error) {
-	n, err := r.parse(b[:min(len(b), MaxHeadBytes)])
-	if err != nil {
-		if err == ErrIncomplete { //nolint:errorlint // ours, never wrapped
-			return 0, r.section.incomplete(b)
-		}
-		r.section.scanned = 0
-		return 0, err
-	}
+	b = b[:min(len(b), MaxHeadBytes)]
 	s := &r.section
+	n, err := 0, s.begin(requestHead, b, r.Fields)
+	if err == nil && s.next == 0 {
+		s.next, err = r.parseLine(b)
+	}
+	if err == nil {
+		n, err = s.parse(b)
+	}
+	if err == nil {
+		err = s.check(r.Minor)
+	}
+	if err != nil {
+		return 0, s.failed(b, err)
+	}
 	s.scanned = 0
 	r.Fields = s.fields
 	r.Host = s.host
@@ -56,28 +62,6 @@ func (r *Request) Parse(b []byte) (int, error) {
 	r.ExpectContinue = s.seen&seenExpect != 0 && r.Minor > 0 && (r.Chunked || s.length > 0)
 	r.Head = b[:n:n]
 	return n, nil
-}
-
-func (r *Request) parse(b []byte) (int, error) {
-	s := &r.section
-	if !s.again(b) {
-		s.reset(requestHead, r.Fields)
-		s.base = first(b)
-	} else if !s.lineEnded(b) {
-		return 0, ErrIncomplete
-	}
-	if s.next == 0 {
-		next, err := r.parseLine(b)
-		if err != nil {
-			return 0, err
-		}
-		s.next = next
-	}
-	n, err := s.parse(b)
-	if err != nil {
-		return 0, err
-	}
-	return n, s.check(r.Minor)
 }
 
 // parseLine parses the request line (RFC 9112 section 3) and returns where the next line begins.
@@ -96,7 +80,7 @@ func (r *Request) parseLine(b []byte) (int, error) {
 		return 0, methodError(b, i)
 	}
 	start := i + 1
-	end := start + targetEnd(b[start:])
+	end := targetEnd(b, start)
 	if end-start > MaxTargetBytes {
 		return 0, ErrTargetTooLarge
 	}
@@ -120,26 +104,33 @@ func (r *Request) parseLine(b []byte) (int, error) {
 
 // version returns the minor version that b begins with, which must be "HTTP/1.0" or "HTTP/1.1".
 func version(b []byte) (int, error) {
-	const prefix = "HTTP/1."
+	const (
+		last  = 56 // where the minor version is
+		http1 = 'H' | 'T'<<8 | 'T'<<16 | 'P'<<24 | '/'<<32 | '1'<<40 | '.'<<48 | '1'<<last
+	)
 	if len(b) >= 8 {
-		w := binary.LittleEndian.Uint64(b)
-		if w<<8 == binary.LittleEndian.Uint64([]byte("\x00"+prefix)) && (b[7] == '0' || b[7] == '1') {
-			return int(b[7] - '0'), nil
+		if w := binary.LittleEndian.Uint64(b); w|1<<last == http1 { // '0' is '1' without its lowest bit
+			return int(w >> last & 1), nil
 		}
 	}
+	return 0, versionError(b)
+}
+
+// versionError says what is wrong with a version that is neither: nothing where it is the beginning of one.
+func versionError(b []byte) error {
 	const shape = "HTTP/0.0" // digits stand for any
 	for i := range min(len(b), len(shape)) {
 		if digit := '0' <= b[i] && b[i] <= '9'; shape[i] == '0' && !digit || shape[i] != '0' && shape[i] != b[i] {
-			return 0, errVersion
+			return errVersion
 		}
 	}
 	if len(b) <= len(shape) {
-		return 0, ErrIncomplete
+		return ErrIncomplete
 	}
 	if c := b[len(shape)]; c != '\r' && c != '\n' && c != ' ' {
-		return 0, errVersion
+		return errVersion
 	}
-	return 0, errUnsupported
+	return errUnsupported
 }
 
 // lineEndError says what is wrong with what follows a version: nothing where it is the beginning of a line end.
@@ -186,6 +177,8 @@ func (r *Request) Has(kind Kind) bool { return r.section.kinds>>kind&1 != 0 }
 
 // Reset forgets the request, also one that is incomplete, and keeps the memory of Fields.
 func (r *Request) Reset() {
-	r.section.reset(requestHead, r.Fields)
-	*r = Request{Fields: r.section.fields, ContentLength: -1, section: r.section}
+	fields := longer(r.section.fields, r.Fields)
+	*r = Request{}
+	r.section.reset(requestHead, fields)
+	r.Fields, r.ContentLength = r.section.fields, -1
 }

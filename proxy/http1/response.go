@@ -45,14 +45,20 @@ const (
 // Parse parses the head that b begins with and returns its length, as [Request.Parse] does. It is as strict, but takes
 // a status line that ends behind the status code, without a space for the empty reason phrase.
 func (r *Response) Parse(b []byte) (int, error) {
-	n, err := r.parse(b[:min(len(b), MaxHeadBytes)])
+	b = b[:min(len(b), MaxHeadBytes)]
 	s := &r.section
+	n, err := 0, s.begin(responseHead, b, r.Fields)
+	if err == nil && s.next == 0 {
+		s.next, err = r.parseLine(b)
+	}
+	if err == nil {
+		n, err = s.parse(b)
+	}
+	if err == nil {
+		err = s.check(r.Minor)
+	}
 	if err != nil {
-		if err == ErrIncomplete { //nolint:errorlint // ours, never wrapped
-			return 0, s.incomplete(b)
-		}
-		s.scanned = 0
-		return 0, err
+		return 0, s.failed(b, err)
 	}
 	s.scanned = 0
 	r.Fields = s.fields
@@ -64,28 +70,6 @@ func (r *Response) Parse(b []byte) (int, error) {
 	return n, nil
 }
 
-func (r *Response) parse(b []byte) (int, error) {
-	s := &r.section
-	if !s.again(b) {
-		s.reset(responseHead, r.Fields)
-		s.base = first(b)
-	} else if !s.lineEnded(b) {
-		return 0, ErrIncomplete
-	}
-	if s.next == 0 {
-		next, err := r.parseLine(b)
-		if err != nil {
-			return 0, err
-		}
-		s.next = next
-	}
-	n, err := s.parse(b)
-	if err != nil {
-		return 0, err
-	}
-	return n, s.check(r.Minor)
-}
-
 // parseLine parses the status line (RFC 9112 section 4) and returns where the next line begins.
 func (r *Response) parseLine(b []byte) (int, error) {
 	minor, err := version(b)
@@ -93,22 +77,15 @@ func (r *Response) parseLine(b []byte) (int, error) {
 		return 0, err
 	}
 	const code = len("HTTP/1.1 ")
-	for i := len("HTTP/1.1"); i < code+3; i++ {
-		switch {
-		case i == len(b):
-			return 0, ErrIncomplete
-		case i < code && b[i] != ' ':
-			return 0, errStatusLine
-		case i >= code && (b[i] < '0' || b[i] > '9'), i == code && b[i] == '0':
-			return 0, errStatus
-		}
+	if len(b) < code+3 || b[code-1] != ' ' || b[code] == '0' || !isDigit(b[code]) || !isDigit(b[code+1]) || !isDigit(b[code+2]) {
+		return 0, statusError(b[code-1:])
 	}
 	end := code + 3
 	if end < len(b) && b[end] != '\r' {
 		if b[end] != ' ' {
 			return 0, errStatusLine
 		}
-		end += 1 + valueEnd(b[end+1:])
+		end = valueEnd(b, end+1)
 	}
 	if end > maxLineBytes {
 		return 0, errStatusLine
@@ -123,6 +100,20 @@ func (r *Response) parseLine(b []byte) (int, error) {
 	r.Reason = trimSpace(alias(b[code+3 : end]))
 	r.Minor = minor
 	return end + 2, nil
+}
+
+// statusError says what is wrong with what follows the version, where that is no status code: nothing where it is the
+// beginning of one.
+func statusError(b []byte) error {
+	for i := range min(len(b), len(" 200")) {
+		switch {
+		case i == 0 && b[i] != ' ':
+			return errStatusLine
+		case i > 0 && !isDigit(b[i]), i == 1 && b[i] == '0':
+			return errStatus
+		}
+	}
+	return ErrIncomplete
 }
 
 // Body says how the body of the response to a request with that method ends. What comes behind it on the connection
@@ -150,6 +141,8 @@ func (r *Response) Has(kind Kind) bool { return r.section.kinds>>kind&1 != 0 }
 
 // Reset forgets the response, also one that is incomplete, and keeps the memory of Fields.
 func (r *Response) Reset() {
-	r.section.reset(responseHead, r.Fields)
-	*r = Response{Fields: r.section.fields, ContentLength: -1, section: r.section}
+	fields := longer(r.section.fields, r.Fields)
+	*r = Response{}
+	r.section.reset(responseHead, fields)
+	r.Fields, r.ContentLength = r.section.fields, -1
 }

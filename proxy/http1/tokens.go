@@ -45,60 +45,75 @@ func isToken(s string) bool {
 // isFieldChar reports whether c may stand in a field value (RFC 9110 section 5.5) or in white space around it.
 func isFieldChar(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
 
+// isSpace reports whether c is white space within a line (OWS, RFC 9110 section 5.6.3).
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
 // isTargetChar reports whether c may stand in a request target: visible ASCII, but no "#", since fragments are not sent
 // (RFC 9112 section 3.2). What URIs don't allow besides, but clients send raw, is left to whoever takes it apart.
 func isTargetChar(c byte) bool { return c > ' ' && c < 0x7f && c != '#' }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // isNameWord reports whether c is a letter, a digit or a hyphen, of which nearly every field name is made.
 func isNameWord(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-'
 }
 
-// nameEnd returns the index of the first byte of b that is no letter, digit or hyphen, or len(b).
-func nameEnd(b []byte) int {
-	i := 0
-	for ; i <= len(b)-8; i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		c := w & low7
-		lower := c | 0x20*ones
-		letter := (lower + (0x80-'a')*ones) &^ (lower + (0x7f-'z')*ones)
-		digit := (c + (0x80-'0')*ones) &^ (c + (0x7f-'9')*ones)
-		other := (c ^ '-'*ones) + low7 // the highest bit is clear where c is a hyphen
-		if bad := (letter|digit|^other)&^w&high ^ high; bad != 0 {
-			return i + bits.TrailingZeros64(bad)/8
+// oddOfName tells which of the first eight bytes of b are neither letters nor hyphens, by their highest bit. Digits count
+// as odd: few names have any.
+func oddOfName(b []byte) uint64 {
+	w := binary.LittleEndian.Uint64(b)
+	lower := w | 0x20*ones
+	letter := (lower + (0x80-'a')*ones) &^ (lower + (0x7f-'z')*ones)
+	other := (w ^ '-'*ones) + low7 // the highest bit is clear where there is a hyphen
+	return (other&^letter | w) & high
+}
+
+// valueEnd returns the index from i on of the first byte of b that is no field character, or len(b). Tokens are long, and
+// fields behind which less than four words follow are few: so four are looked at in each round.
+func valueEnd(b []byte, i int) int {
+	odd := uint64(0)
+	for i <= len(b)-32 {
+		if odd = oddOfValue(b[i:]); odd&high != 0 {
+			break
+		}
+		i += 8
+		if odd = oddOfValue(b[i:]); odd&high != 0 {
+			break
+		}
+		i += 8
+		if odd = oddOfValue(b[i:]); odd&high != 0 {
+			break
+		}
+		i += 8
+		if odd = oddOfValue(b[i:]); odd&high != 0 {
+			break
+		}
+		i += 8
+	}
+	for odd&high == 0 && i <= len(b)-8 {
+		if odd = oddOfValue(b[i:]); odd&high == 0 {
+			i += 8
 		}
 	}
-	for i < len(b) && isNameWord(b[i]) {
+	if odd &= high; odd != 0 {
+		i += bits.TrailingZeros64(odd) / 8
+	}
+	for i < len(b) && b[i] != '\r' && isFieldChar(b[i]) { // the rest, and everything behind an HTAB or what is not ASCII
 		i++
 	}
 	return i
 }
 
-// valueEnd returns the index of the first byte of b that is no field character, or len(b).
-func valueEnd(b []byte) int {
-	i := 0
-	for ; i <= len(b)-16; i += 16 {
-		v, w := binary.LittleEndian.Uint64(b[i:]), binary.LittleEndian.Uint64(b[i+8:])
-		if (v|(v-' '*ones)|(v+ones)|w|(w-' '*ones)|(w+ones))&high != 0 {
-			break
-		}
-	}
-	for ; i <= len(b)-8; i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		if odd := (w | (w - ' '*ones) | (w + ones)) & high; odd != 0 {
-			i += bits.TrailingZeros64(odd) / 8
-			break
-		}
-	}
-	for i < len(b) && isFieldChar(b[i]) { // the rest, and everything behind an HTAB or a character that is not ASCII
-		i++
-	}
-	return i
+// oddOfValue tells which of the first eight bytes of b are neither visible ASCII nor a space, by their highest bit. Of
+// those that are not ASCII, which are field characters, it may miss some.
+func oddOfValue(b []byte) uint64 {
+	w := binary.LittleEndian.Uint64(b)
+	return (w - ' '*ones) | (w + ones)
 }
 
-// targetEnd returns the index of the first byte of b that is no target character, or len(b).
-func targetEnd(b []byte) int {
-	i := 0
+// targetEnd returns the index from i on of the first byte of b that is no target character, or len(b).
+func targetEnd(b []byte, i int) int {
 	for ; i <= len(b)-8; i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
 		hash := w ^ '#'*ones

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"math/bits"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -28,33 +29,34 @@ func TestCharacterClasses(t *testing.T) {
 }
 
 // TestScanners compares the functions that look at eight bytes at once with what looks at one: with every byte at every
-// place of texts of every length up to 26, and with random bytes.
+// place of texts of every length up to 75, and with random bytes.
 func TestScanners(t *testing.T) {
 	scanners := map[string]struct {
-		scan  func([]byte) int
+		scan  func([]byte, int) int
 		class func(byte) bool
 		plain string
 	}{
-		"name":   {nameEnd, isNameWord, "aZ09-zAb"},
 		"value":  {valueEnd, isFieldChar, "a ~!Z{/:"},
 		"target": {targetEnd, isTargetChar, "a~!\"$/Z?"},
 	}
 	for name, s := range scanners {
 		t.Run(name, func(t *testing.T) {
-			want := func(b []byte) int {
-				i := 0
-				for i < len(b) && s.class(b[i]) {
-					i++
-				}
-				return i
-			}
 			check := func(b []byte) {
-				if got, want := s.scan(b), want(b); got != want {
-					t.Fatalf("%q: end at %d, want %d", b, got, want)
+				want := len(b)
+				for from := len(b); from >= 0; from-- {
+					if from < len(b) && !s.class(b[from]) {
+						want = from
+					}
+					if from > 40 { // as if at 40 or less
+						continue
+					}
+					if got := s.scan(b, from); got != want {
+						t.Fatalf("%q: end from %d on at %d, want %d", b, from, got, want)
+					}
 				}
 			}
-			for length := range 27 {
-				text := bytes.Repeat([]byte(s.plain), 6)[:length]
+			for length := range 76 {
+				text := bytes.Repeat([]byte(s.plain), 10)[:length]
 				check(text)
 				for at := range length {
 					plain := text[at]
@@ -67,7 +69,7 @@ func TestScanners(t *testing.T) {
 			}
 			random := rand.New(rand.NewPCG(1, 2))
 			for range 20_000 {
-				b := bytes.Repeat([]byte(s.plain), 6)[:random.IntN(40)]
+				b := bytes.Repeat([]byte(s.plain), 10)[:random.IntN(80)]
 				for range random.IntN(4) {
 					if len(b) > 0 {
 						b[random.IntN(len(b))] = byte(random.Uint32())
@@ -76,6 +78,26 @@ func TestScanners(t *testing.T) {
 				check(b)
 			}
 		})
+	}
+}
+
+// TestOddOfName has every byte found at every place of a word, behind letters and hyphens of both ends of the alphabet.
+func TestOddOfName(t *testing.T) {
+	for _, plain := range []string{"aZ-zA-bY", "--------", "zzzzzzzz", "AAAAAAAA"} {
+		word := []byte(plain)
+		if odd := oddOfName(word); odd != 0 {
+			t.Errorf("%q: %#x", word, odd)
+		}
+		for at := range word {
+			for c := range 256 {
+				word[at] = byte(c)
+				odd := oddOfName(word)
+				if regular := isNameWord(byte(c)) && !isDigit(byte(c)); regular && odd != 0 || !regular && bits.TrailingZeros64(odd)/8 != at {
+					t.Fatalf("%q: %#x", word, odd)
+				}
+			}
+			copy(word, plain)
+		}
 	}
 }
 
