@@ -34,6 +34,7 @@ func (e *wireExchange) forward() {
 		result := e.relay.Run(e.x, up.Conn, e.appendHead(e.x.Out[:0], up), http1.RelayOptions{
 			Filter:          e,
 			Reused:          up.Reused(),
+			Kept:            ^identityInitials,
 			ResponseTimeout: up.ResponseTimeout(),
 			BodyTimeout:     up.BodyTimeout(),
 			StallTimeout:    stallTimeout,
@@ -224,6 +225,9 @@ func (h *wireHead) appendForwarded(dst []byte) []byte {
 	}
 	return append(dst, r.Head[run:end]...)
 }
+
+// identityInitials are what the names begin with for which head.IsIdentity holds.
+const identityInitials http1.Initials = 1<<('x'&31) | 1<<('e'&31)
 
 // KeepResponseField reports whether a field of the response may be passed to the client: not what tells who calls, which is
 // for upstreams alone (http1.Filter).

@@ -37,8 +37,8 @@ type Relay struct {
 	r, w int
 	// asked is what went wrong when the request's answer was waited for first.
 	asked error
-	// heard says that something came, dated that the response has a Date.
-	heard, dated bool
+	// heard says that something came.
+	heard bool
 
 	result Result
 }

@@ -46,11 +46,20 @@ type Result struct {
 	Reusable bool
 }
 
+// Initials is a set of names by their first letters, without regard to case. Bytes that are no letters are taken for the
+// letter with the same last five bits.
+type Initials uint32
+
+// Has reports whether names that begin with c are in the set.
+func (s Initials) Has(c byte) bool { return s>>(c&31)&1 != 0 }
+
 // RelayOptions are the settings of one relay.
 type RelayOptions struct {
 	Filter Filter
 	// Reused says that the upstream's connection was idle, and is to be looked at before anything is sent on it.
 	Reused bool
+	// Kept are names of response fields that Filter keeps: it is not asked about them.
+	Kept Initials
 	// ResponseTimeout bounds how long the response's head is waited for once the request was sent; 0 does not.
 	ResponseTimeout time.Duration
 	// BodyTimeout bounds how long the next piece of the response's body is waited for.

@@ -41,6 +41,11 @@ func (x *Exchange) appendConnection(dst []byte) []byte {
 
 // appendStatusLine writes the status line in the client's version.
 func appendStatusLine(dst []byte, minor, status int) []byte {
+	return appendStatus(dst, minor, status, http.StatusText(status))
+}
+
+// appendStatus writes a status line.
+func appendStatus(dst []byte, minor, status int, reason string) []byte {
 	if minor == 0 {
 		dst = append(dst, "HTTP/1.0 "...)
 	} else {
@@ -48,7 +53,7 @@ func appendStatusLine(dst []byte, minor, status int) []byte {
 	}
 	dst = strconv.AppendInt(dst, int64(status), 10)
 	dst = append(dst, ' ')
-	dst = append(dst, http.StatusText(status)...)
+	dst = append(dst, reason...)
 	return append(dst, '\r', '\n')
 }
 

@@ -6,49 +6,57 @@ import (
 )
 
 // appendHead writes the status line and the fields that are passed on, of which those that stay together are copied
-// together.
+// together: mostly all of it.
 func (l *Relay) appendHead(dst []byte) []byte {
+	const kinds = 1<<KindOther | 1<<KindIrregular | 1<<KindDate | 1<<KindHost | 1<<KindAuthorization
 	resp := &l.resp
-	if l.x.Request.Minor == 0 {
-		dst = append(dst, "HTTP/1.0 "...)
-	} else {
-		dst = append(dst, "HTTP/1.1 "...)
+	run, end := 0, resp.lineEnd()
+	if l.x.Request.Minor == 0 || !resp.plainLine(end) {
+		run = end
+		dst = appendStatus(dst, l.x.Request.Minor, resp.Status, resp.Reason)
 	}
-	dst = strconv.AppendInt(dst, int64(resp.Status), 10)
-	dst = append(dst, ' ')
-	dst = append(dst, resp.Reason...)
-	dst = append(dst, '\r', '\n')
-	run, end := int32(0), int32(0)
-	l.dated = false
+	kept := l.opts.Kept
+	if resp.ConnectionTokens {
+		kept = 0 // any name may be among them
+	}
 	for i := range resp.Fields {
 		f := &resp.Fields[i]
-		l.dated = l.dated || f.kind == KindDate
-		if !l.keeps(f) {
+		if kinds>>f.kind&1 == 0 || !kept.Has(f.Name[0]) && !l.keeps(f.Name) {
 			continue
 		}
-		if f.start != end {
+		if start := int(f.start); start != end {
 			dst = append(dst, resp.Head[run:end]...)
-			run = f.start
+			run = start
 		}
-		end = f.end
+		end = int(f.end)
 	}
 	return append(dst, resp.Head[run:end]...)
 }
 
-func (l *Relay) keeps(f *Field) bool {
-	switch f.kind {
-	case KindOther, KindIrregular, KindDate, KindHost, KindAuthorization:
-		return l.opts.Filter.KeepResponseField(f.Name) && !(l.resp.ConnectionTokens && l.resp.Listed(f.Name))
-	default:
-		return false
+// lineEnd is where the status line ends.
+func (r *Response) lineEnd() int {
+	if len(r.Fields) > 0 {
+		return int(r.Fields[0].start)
 	}
+	return len(r.Head) - len("\r\n")
+}
+
+// plainLine reports whether the status line, which ends there, is as we write it for HTTP/1.1: without white space around
+// the reason phrase, but with the space in front of it.
+func (r *Response) plainLine(end int) bool {
+	return r.Minor == 1 && end == len("HTTP/1.1 200 \r\n")+len(r.Reason)
+}
+
+// keeps reports whether fields of that name, which are not the connection's by their kind, are passed on.
+func (l *Relay) keeps(name string) bool {
+	return l.opts.Filter.KeepResponseField(name) && !(l.resp.ConnectionTokens && l.resp.Listed(name))
 }
 
 // appendFinal writes the head of the final response.
 func (l *Relay) appendFinal(dst []byte, kind BodyKind, as framing) []byte {
 	x, resp := l.x, &l.resp
 	dst = l.appendHead(dst)
-	if !l.dated {
+	if !resp.Has(KindDate) {
 		dst = appendField(dst, "Date", x.date())
 	}
 	switch {
