@@ -36,6 +36,8 @@ type Conn struct {
 
 	peek  func(fd uintptr)
 	quiet bool
+	// bulky says of an upstream's connection that the body of its last response was large.
+	bulky bool
 
 	sweeper *Sweeper
 	slot    int // in the Sweeper's list, under its lock
@@ -64,6 +66,8 @@ type transfer struct {
 	try func(fd uintptr) bool
 	// within is the time-out to arm once the transfer has to wait; 0 arms none.
 	within time.Duration
+	// more says of a write that more follows, once of a read that it does not wait.
+	more, once bool
 }
 
 // tcpConn is a connection that wraps a TCP connection without changing what is read and written.
@@ -154,6 +158,17 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return t.n, c.fault(err)
 }
 
+// readThere is Read, but where nothing is there, or that can't be told, it returns 0 and no error instead of waiting.
+func (c *Conn) readThere(p []byte) (int, error) {
+	if c.raw == nil {
+		return 0, nil
+	}
+	c.read.once = true
+	n, err := c.Read(p)
+	c.read.once = false
+	return n, err
+}
+
 // Ask writes a request and reads what comes back into answer, in one wait. sent is how much of the request was written;
 // where that is not all of it, nothing was read behind it, and the caller goes on with Write. Where something is there to be
 // read before anything was asked, or the other end has gone, that is what Ask returns, and nothing was sent: an answer to
@@ -173,6 +188,9 @@ func (c *Conn) Ask(request, answer []byte) (sent, n int, err error) {
 	return c.asked, t.n, c.fault(err)
 }
 
+// moreFollows says that the next Write is followed by another one at once, so that its end may be held back until then.
+func (c *Conn) moreFollows() { c.write.more = true }
+
 // Write writes all of p, or returns an error: os.ErrDeadlineExceeded and ErrPeerGone as Read does.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.raw == nil {
@@ -185,7 +203,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	t := &c.write
 	t.p, t.n, t.err = p, 0, nil
 	err := c.raw.Write(t.try)
-	t.p = nil
+	t.p, t.more = nil, false
 	if err == nil {
 		err = t.err
 	}

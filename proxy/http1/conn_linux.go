@@ -25,10 +25,10 @@ func recvfrom(fd uintptr, p []byte, flags uintptr) (int, unix.Errno) {
 	return int(n), errno
 }
 
-func sendto(fd uintptr, p []byte) (int, unix.Errno) {
+func sendto(fd uintptr, p []byte, flags uintptr) (int, unix.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd,
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(min(len(p), maxTransfer)), //nolint:gosec // a system call's buffer
-		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|flags, 0, 0)
 	return int(n), errno
 }
 
@@ -109,7 +109,7 @@ func (b *inbox) receive(fd uintptr, p []byte) (n int, left remainder, err error)
 func (c *Conn) receive(fd uintptr) bool {
 	n, waiting, err := receiveOnce(fd, c.read.p)
 	c.read.n, c.read.err = n, err
-	return !waiting
+	return !waiting || c.read.once
 }
 
 // inquire writes for Ask when it is called first, unless there is something to read already, and reads when it is called
@@ -121,7 +121,7 @@ func (c *Conn) inquire(fd uintptr) bool {
 	if c.question == nil {
 		return false
 	}
-	n, errno := sendto(fd, c.question)
+	n, errno := sendto(fd, c.question, 0)
 	if errno == 0 {
 		c.asked = n
 	}
@@ -133,8 +133,12 @@ func (c *Conn) inquire(fd uintptr) bool {
 // send writes for Write; it reports whether that is done.
 func (c *Conn) send(fd uintptr) bool {
 	t := &c.write
+	var flags uintptr
+	if t.more {
+		flags = unix.MSG_MORE
+	}
 	for t.n < len(t.p) {
-		n, errno := sendto(fd, t.p[t.n:])
+		n, errno := sendto(fd, t.p[t.n:], flags)
 		switch errno {
 		case 0:
 			t.n += n
@@ -151,36 +155,6 @@ func (c *Conn) send(fd uintptr) bool {
 		}
 	}
 	return true
-}
-
-// await waits until there is something to read and returns how much that is, 0 at the end of what the other end sends.
-func (c *Conn) await() (n int, err error) {
-	if c.raw == nil {
-		return 0, errors.ErrUnsupported
-	}
-	var failed error
-	err = c.raw.Read(func(fd uintptr) bool {
-		for {
-			if n, failed = unix.IoctlGetInt(int(fd), unix.TIOCINQ); n > 0 || failed != nil {
-				return true
-			}
-			var one [1]byte
-			switch got, errno := recvfrom(fd, one[:], unix.MSG_PEEK); {
-			case errno == unix.EAGAIN:
-				return false
-			case errno == unix.EINTR, errno == 0 && got > 0: // it came in between
-			case errno == 0:
-				return true
-			default:
-				failed = os.NewSyscallError("recvfrom", errno)
-				return true
-			}
-		}
-	})
-	if err == nil {
-		err = failed
-	}
-	return n, c.fault(err)
 }
 
 // probe looks whether there is nothing to read, and no end.

@@ -2,8 +2,6 @@
 
 package http1
 
-import "errors"
-
 // Ostiary runs on Linux. Elsewhere, where it is developed, connections are served by package net alone.
 
 // ownTransfers says that reads and writes on TCP are made here.
@@ -26,8 +24,6 @@ func (c *Conn) receive(uintptr) bool { panic("http1: own transfers on a system w
 func (c *Conn) inquire(uintptr) bool { panic("http1: own transfers on a system without them") }
 
 func (c *Conn) send(uintptr) bool { panic("http1: own transfers on a system without them") }
-
-func (c *Conn) await() (int, error) { return 0, errors.ErrUnsupported }
 
 // probe can't look without reading, so that an idle connection is never known to be quiet.
 func (c *Conn) probe(uintptr) { c.quiet = false }

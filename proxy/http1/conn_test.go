@@ -67,6 +67,29 @@ func kinds(t *testing.T) map[string]func(net.Conn) net.Conn {
 	}
 }
 
+// TestReadThere: it does not wait, and reads wait afterwards as they did before.
+func TestReadThere(t *testing.T) {
+	for name, wrap := range kinds(t) {
+		t.Run(name, func(t *testing.T) {
+			c, far := pair(t, wrap)
+			buffer := make([]byte, 10)
+			if n, err := c.ReadThere(buffer); n != 0 || err != nil {
+				t.Errorf("read %d, %v where nothing is", n, err)
+			}
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				if n, err := c.Read(buffer); n != 5 || err != nil {
+					t.Errorf("read %d, %v; want to have waited", n, err)
+				}
+			})
+			if _, err := io.WriteString(far, "hello"); err != nil {
+				t.Fatal(err)
+			}
+			wait.Wait()
+		})
+	}
+}
+
 func TestConnTransfers(t *testing.T) {
 	for name, wrap := range kinds(t) {
 		t.Run(name, func(t *testing.T) {

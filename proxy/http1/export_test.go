@@ -20,3 +20,12 @@ const (
 	LingerBytes   = lingerBytes
 	LingerTimeout = lingerTimeout
 )
+
+// ExhaustPipes has s believe that all the pipes it may have are in use. It is called before Serve.
+func (s *Server) ExhaustPipes() { s.scratch.pipes.exhaust() }
+
+// OpenPipes is how many pipes s has.
+func (s *Server) OpenPipes() int { return s.scratch.pipes.count() }
+
+// ReadThere is Read without waiting.
+func (c *Conn) ReadThere(p []byte) (int, error) { return c.readThere(p) }

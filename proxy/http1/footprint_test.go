@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -91,6 +92,52 @@ func TestExchangesAllocateNothing(t *testing.T) {
 			// The clock of the sweeper writes a new date each second, and the runtime has its own affairs.
 			if got := after.Mallocs - before.Mallocs; got > n/50 {
 				t.Errorf("%d allocations in %d requests", got, n)
+			}
+		})
+	}
+}
+
+// TestRelayedBodiesAllocateNothing, whether they are copied or spliced.
+func TestRelayedBodiesAllocateNothing(t *testing.T) {
+	for name, size := range map[string]int{"in one piece": 1000, "with a rest": 20000, "spliced": 64 << 10, "spliced in pieces": 300000} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			response := []byte("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: " + itoa(size) + "\r\n\r\n" + strings.Repeat("x", size))
+			go func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				for buffer := make([]byte, 4096); ; { // until the other end closes
+					if _, err := conn.Read(buffer); err != nil {
+						return
+					}
+					if _, err := conn.Write(response); err != nil {
+						return
+					}
+				}
+			}()
+			b, _ := keptBed(t, patient, l, func(*http1.Server) {})
+			conn, err := net.Dial("tcp", b.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			buffer := make([]byte, len(response))
+			rounds(t, conn, []byte(hello), buffer, 100)
+			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would empty the pools
+			const n = 1000
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			rounds(t, conn, []byte(hello), buffer, n)
+			runtime.ReadMemStats(&after)
+			if got := after.Mallocs - before.Mallocs; got > n/50 {
+				t.Errorf("%d allocations in %d responses", got, n)
 			}
 		})
 	}

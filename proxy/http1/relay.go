@@ -31,8 +31,10 @@ type Relay struct {
 	resp   Response
 	chunks ChunkReader
 	pump   pump
-	out    []byte
-	buf    []byte
+	// splicer moves large bodies.
+	splicer splicer
+	out     []byte
+	buf     []byte
 	// [r:w) of buf is what came from the upstream and was not used yet.
 	r, w int
 	// asked is what went wrong when the request's answer was waited for first.
@@ -48,6 +50,7 @@ type Relay struct {
 func (l *Relay) Run(x *Exchange, up *Conn, head []byte, opts RelayOptions) Result {
 	if l.buf == nil {
 		l.buf = make([]byte, relayBuffer)
+		l.splicer.init()
 	}
 	l.x, l.up, l.opts, l.out, l.r, l.w, l.asked, l.heard, l.result = x, up, opts, head, 0, 0, nil, false, Result{}
 	l.resp.Reset() // the last one may have broken off within its head, which lay where this one's will
@@ -132,7 +135,7 @@ func (l *Relay) send() error {
 	if whole {
 		l.up.ExpireRead(l.opts.ResponseTimeout)
 		var sent int
-		sent, l.w, l.asked = l.up.Ask(out, l.buf)
+		sent, l.w, l.asked = l.up.Ask(out, l.room())
 		l.heard = l.w > 0
 		if sent == 0 && l.opts.Reused && (l.heard || l.asked != nil && !errors.Is(l.asked, ErrPeerGone)) {
 			return l.stale()

@@ -125,7 +125,7 @@ func TestBodyMayPause(t *testing.T) {
 
 // TestBodyThatStops is the upstream's fault.
 func TestBodyThatStops(t *testing.T) {
-	opts := http1.RelayOptions{ResponseTimeout: patience, BodyTimeout: 100 * time.Millisecond, StallTimeout: patience}
+	opts := http1.RelayOptions{BodyTimeout: 100 * time.Millisecond, StallTimeout: patience}
 	over := make(chan struct{})
 	b, results := relayBed(t, opts, func(conn net.Conn) {
 		readHead(t, conn)

@@ -17,6 +17,7 @@ const (
 type scratches struct {
 	exchanges sync.Pool // of *Exchange
 	large     sync.Pool // of *[largeBuffer]byte
+	pipes     pipes
 	// poison overwrites what is given back, in tests, so that nobody goes unnoticed who still uses it. Nil does nothing.
 	poison func(p []byte)
 }

@@ -1,16 +1,24 @@
 package http1
 
-import (
-	"errors"
-	"io"
-)
+import "slices"
 
 const (
-	// spliceFrom is the least rest of a body that is moved within the kernel, splicePiece how much of it at once: each piece
-	// must get to the client within the time-out.
+	// spliceFrom is the least rest of a body that is moved within the kernel: what is shorter costs less to copy.
+	// splicePiece is how much of it at once: each piece must get to the client within the time-out.
 	spliceFrom  = 16 << 10
 	splicePiece = 128 << 10
+	// briefRead is how much of a response is read at first where most of it will be spliced.
+	briefRead = 4 << 10
 )
+
+// room is where the beginning of the response is read. It is little where the last one of the same connection was spliced:
+// often this one will be as well, and then what was read has to be copied twice.
+func (l *Relay) room() []byte {
+	if l.up.bulky {
+		return l.buf[:briefRead]
+	}
+	return l.buf
+}
 
 // counted passes on a body of known length.
 func (l *Relay) counted(length int64) error {
@@ -19,69 +27,50 @@ func (l *Relay) counted(length int64) error {
 	if l.r += n; l.r < l.w {
 		l.result.Reusable = false // more than was announced
 	}
-	if err := l.flush(n); err != nil {
-		return err
-	}
 	length -= int64(n)
-	if length >= spliceFrom {
-		var err error
-		if length, err = l.splice(length); err != nil {
-			return err
-		}
+	l.up.bulky = int64(n)+length >= relayBuffer+spliceFrom
+	var err error
+	if length < spliceFrom {
+		length, err = l.copied(n, int(length))
+	} else {
+		length, err = l.splice(n, length)
 	}
-	for length > 0 {
+	for ; err == nil && length > 0; length -= int64(n) {
 		if err := l.read(); err != nil {
 			return cut(err)
 		}
-		n := int(min(int64(l.w), length))
+		n = int(min(int64(l.w), length))
 		l.out = append(l.out[:0], l.buf[:n]...)
 		if l.r = n; l.r < l.w {
 			l.result.Reusable = false
 		}
-		if err := l.flush(n); err != nil {
-			return err
-		}
-		length -= int64(n)
+		err = l.flush(n)
 	}
-	return nil
+	return err
 }
 
-// splice moves the body from one connection to the other without reading it, where both are bare TCP, and returns how
-// much is left. It moves what is there: so neither side's time-out runs while the other one is waited for, and it is known
-// which of them has failed.
-func (l *Relay) splice(length int64) (int64, error) {
-	from, ok := l.up.TCP()
-	if !ok {
-		return length, nil
-	}
-	to, ok := l.x.conn.TCP()
-	if !ok {
-		return length, nil
-	}
-	limited := io.LimitedReader{R: from}
-	for length > 0 {
-		l.up.ExpireRead(l.opts.BodyTimeout)
-		there, err := l.up.await()
-		switch {
-		case errors.Is(err, errors.ErrUnsupported):
-			return length, nil
-		case err != nil:
-			return length, err
-		case there == 0:
-			return length, io.ErrUnexpectedEOF
+// copied sends what is in out, of which n bytes are body, together with what is there of the rest by now: to send it by
+// itself would cost more than all else that is done with it. It returns how much is left.
+func (l *Relay) copied(n, rest int) (int64, error) {
+	var err error
+	if rest > 0 {
+		var got int
+		at := len(l.out)
+		l.out = slices.Grow(l.out, rest+1) // one more than was announced
+		got, err = l.up.readThere(l.out[at : at+rest+1])
+		if got > rest {
+			got = rest
+			l.result.Reusable = false
 		}
-		limited.N = min(length, int64(there), splicePiece)
-		l.x.conn.ExpireWrite(l.opts.StallTimeout)
-		n, err := to.ReadFrom(&limited)
-		l.x.conn.ExpireWrite(0)
-		length -= n
-		l.result.Sent += n
-		switch {
-		case err != nil:
-			return length, &clientError{err}
-		case n == 0:
-			return length, io.ErrUnexpectedEOF
-		}
+		l.out = l.out[:at+got]
+		n += got
+		rest -= got
 	}
-	return 0, nil
+	if err := l.flush(n); err != nil {
+		return int64(rest), err
+	}
+	if err != nil {
+		err = cut(err)
+	}
+	return int64(rest), err
 }
