@@ -125,9 +125,7 @@ func (h *wireHead) Delete(name string) {
 			h.leaveOut(i)
 		}
 	}
-	if h.anySet() {
-		h.unset(func(one string) bool { return sameName(one, name) })
-	}
+	h.unset(func(one string) bool { return sameName(one, name) })
 }
 
 func (h *wireHead) DeleteFunc(so func(name string) bool) {
@@ -137,9 +135,7 @@ func (h *wireHead) DeleteFunc(so func(name string) bool) {
 			h.leaveOut(i)
 		}
 	}
-	if h.anySet() {
-		h.unset(so)
-	}
+	h.unset(so)
 }
 
 func (h *wireHead) leaveOut(i int) {
@@ -147,12 +143,14 @@ func (h *wireHead) leaveOut(i int) {
 	h.forwarded.remove(i)
 }
 
-// anySet reports whether fields were set.
-func (h *wireHead) anySet() bool { return len(h.set) > 0 || h.block.Text() != "" }
-
 // unset takes fields back that were set.
 func (h *wireHead) unset(so func(name string) bool) {
-	h.unfold()
+	if h.block.Text() != "" {
+		h.unfold()
+	}
+	if len(h.set) == 0 {
+		return
+	}
 	h.set = slices.DeleteFunc(h.set, func(f http1.Field) bool { return so(f.Name) })
 }
 
@@ -162,9 +160,7 @@ func (h *wireHead) DeleteIdentity() {
 		h.judged.removeAll(&h.identity)
 		h.forwarded.removeAll(&h.identity)
 	}
-	if h.anySet() {
-		h.unset(head.IsIdentity)
-	}
+	h.unset(head.IsIdentity)
 }
 
 func (h *wireHead) Put(b head.Block) {

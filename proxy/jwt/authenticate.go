@@ -34,12 +34,20 @@ func (p *Policy) Authenticate(ctx context.Context, h head.Head, now time.Time) (
 
 // Admit is Authenticate with its first result in a, which must be the zero value. Where the caller is refused it stays so.
 func (p *Policy) Admit(ctx context.Context, h head.Head, now time.Time, a *Allowed) *Refused {
-	return p.authenticate(ctx, h, now, a, nil)
+	q := asked{head: h, now: now}
+	return p.authenticate(ctx, &q, a)
 }
 
-func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
-	compact, authorization, refused := p.sources.find(h)
-	p.explainSources(t, h, refused)
+// asked is what a policy is asked about.
+type asked struct {
+	head  head.Head
+	now   time.Time
+	trace *trace.Trace // nil where requests are served
+}
+
+func (p *Policy) authenticate(ctx context.Context, q *asked, a *Allowed) *Refused {
+	compact, authorization, refused := p.sources.find(q.head)
+	p.explainSources(q.trace, q.head, refused)
 	if refused != nil {
 		if refused.Reason == refusal.TokenMissing && p.mode == routing.ModeOptional {
 			a.by, a.anonymous, a.authorization = p, true, authorization
@@ -48,24 +56,24 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, a
 		return refused
 	}
 	if len(compact) > p.maxTokenBytes {
-		p.explainForm(t, refusal.TokenTooLarge)
+		p.explainForm(q.trace, refusal.TokenTooLarge)
 		return refuse(refusal.TokenTooLarge)
 	}
-	unverified, err := p.cache.parse(t, compact, p.claim, now)
+	u, err := p.cache.parse(q.trace, compact, p.claim, q.now)
 	if err != nil {
 		reason := refusal.TokenMalformed
 		if errors.Is(err, token.ErrAlgorithm) {
 			reason = refusal.AlgorithmNotAllowed
 		}
-		p.explainForm(t, reason)
+		p.explainForm(q.trace, reason)
 		return refuse(reason)
 	}
 	// Who judges the token is decided here, once, before any signature.
-	if issuer := p.issuer(&unverified); issuer != nil {
-		issuer.explain(t)
-		refused = p.authenticateIssued(ctx, issuer, &unverified, h, now, a, t)
+	if issuer := p.issuer(&u); issuer != nil {
+		issuer.explain(q.trace)
+		refused = p.authenticateIssued(ctx, issuer, &u, q, a)
 	} else {
-		refused = p.authenticateHeld(ctx, &unverified, h, now, a, t)
+		refused = p.authenticateHeld(ctx, &u, q, a)
 	}
 	if refused == nil {
 		a.authorization = authorization
@@ -74,33 +82,34 @@ func (p *Policy) authenticate(ctx context.Context, h head.Head, now time.Time, a
 }
 
 // authenticateHeld judges a token of a JWTCredential.
-func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
+func (p *Policy) authenticateHeld(ctx context.Context, u *token.Unverified, q *asked, a *Allowed) *Refused {
+	t := q.trace
 	if p.credentialUse != routing.CredentialsTaken {
 		t.Add(trace.Fail, "issuer: iss names none of issuers, and the policy takes no JWTCredentials")
 		return refuse(refusal.IssuerUnknown)
 	}
 	entry, refused := p.credential(ctx, u, t)
 	if refused == nil {
-		refused = usable(entry, now)
+		refused = usable(entry, q.now)
 	}
 	p.explainCredential(t, entry, refused)
 	if refused != nil {
 		return refused
 	}
-	verified, key, refused := verify(ctx, u, entry, now, t)
+	verified, key, refused := verify(ctx, u, entry, q)
 	explainKeys(t, u, refused)
 	if refused != nil {
 		return refused
 	}
-	claims, fields, refused := p.accept(&verified, entry, h, now)
+	claims, fields, refused := p.accept(&verified, entry, q)
 	p.explainClaims(t, entry, refused)
 	if refused != nil {
 		return refused
 	}
 	if t == nil { // what is explained is not let through
-		entry.UseOf(key).Note(now)
+		entry.UseOf(key).Note(q.now)
 	}
-	p.cache.remember(t, &verified, now)
+	p.cache.remember(t, &verified, q.now)
 	a.by, a.fields = p, fields
 	a.scopes = effectiveScopes(&verified, claims.Scopes, entry.Consumer.Scopes, entry.Scopes)
 	a.lease.key, a.lease.algorithm, a.lease.claims = key, u.Algorithm(), claims
@@ -152,26 +161,26 @@ func (p *Policy) byKeyID(keyID string, t *trace.Trace) *keyring.Entry {
 // verify checks the signature with the key that the token names among the credential's, or with each that permits the
 // token's algorithm where it names none. There is no second try with the others: a kid that is not known is refused. A key
 // outside of its window is not known. It returns the key too.
-func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, now time.Time, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
+func verify(ctx context.Context, u *token.Unverified, entry *keyring.Entry, q *asked) (token.Verified, *jose.Key, *Refused) {
 	if entry.Remote != nil {
-		return verifyRemote(ctx, u, entry, t)
+		return verifyRemote(ctx, u, entry, q.trace)
 	}
 	kid, named := u.KID()
 	var candidates trials
 	for i := range entry.Keys {
 		key := &entry.Keys[i]
-		if named && (kid == "" || key.KID() != kid) || !key.VerifiesAt(now) {
-			explainSkipped(t, u, key, now)
+		if named && (kid == "" || key.KID() != kid) || !key.VerifiesAt(q.now) {
+			explainSkipped(q.trace, u, key, q.now)
 			continue
 		}
 		if !candidates.add(key.Key, u.Algorithm()) {
-			explainSkipped(t, u, key, now)
+			explainSkipped(q.trace, u, key, q.now)
 		}
 	}
 	if named && entry.Revocation.KeyIDs.Has(kid) {
 		return token.Verified{}, nil, refuse(refusal.TokenRevoked)
 	}
-	return candidates.try(u, t)
+	return candidates.try(u, q.trace)
 }
 
 // trials are the keys that a token is tried with.
@@ -220,15 +229,15 @@ func (c *trials) try(u *token.Unverified, t *trace.Trace) (token.Verified, *jose
 
 // accept lets a verified token through when its claims are all that the policy and the credential ask for. Every token
 // goes through it, whoever verified it. It returns the claims, and those that are forwarded.
-func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, h head.Head, now time.Time) (*token.Claims, []claimField, *Refused) {
+func (p *Policy) accept(v *token.Verified, entry *keyring.Entry, q *asked) (*token.Claims, []claimField, *Refused) {
 	claims, err := v.Claims()
 	if err != nil {
 		return nil, nil, refuse(refusal.TokenMalformed)
 	}
-	if refused := p.judge(v, claims, entry, now); refused != nil {
+	if refused := p.judge(v, claims, entry, q.now); refused != nil {
 		return nil, nil, refused
 	}
-	fields, refused := p.derive(v, h)
+	fields, refused := p.derive(v, q.head)
 	if refused != nil {
 		return nil, nil, refused
 	}

@@ -19,7 +19,8 @@ import (
 // token is noted but where it was and which check it met; names of credentials and keys are those of the configuration.
 func (p *Policy) Explain(ctx context.Context, h head.Head, now time.Time, t *trace.Trace) (Allowed, *Refused) {
 	var a Allowed
-	refused := p.authenticate(ctx, h, now, &a, t)
+	q := asked{head: h, now: now, trace: t}
+	refused := p.authenticate(ctx, &q, &a)
 	return a, refused
 }
 

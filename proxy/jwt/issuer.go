@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/jose"
 	"github.com/ostiary/ostiary/proxy/jwks"
 	"github.com/ostiary/ostiary/proxy/jwt/internal/token"
@@ -114,13 +112,14 @@ func (p *Policy) issuer(u *token.Unverified) *issuer {
 }
 
 // authenticateIssued judges a token of an identity provider, by that provider's keys alone.
-func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, h head.Head, now time.Time, a *Allowed, t *trace.Trace) *Refused {
-	verified, key, refused := i.verify(ctx, u, now, t)
+func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unverified, q *asked, a *Allowed) *Refused {
+	t := q.trace
+	verified, key, refused := i.verify(ctx, u, q)
 	explainKeys(t, u, refused)
 	if refused != nil {
 		return refused
 	}
-	claims, fields, refused := p.accept(&verified, &i.terms, h, now)
+	claims, fields, refused := p.accept(&verified, &i.terms, q)
 	p.explainClaims(t, &i.terms, refused)
 	if refused != nil {
 		return refused
@@ -139,18 +138,18 @@ func (p *Policy) authenticateIssued(ctx context.Context, i *issuer, u *token.Unv
 	if refused != nil {
 		return refused
 	}
-	p.cache.remember(t, &verified, now)
+	p.cache.remember(t, &verified, q.now)
 	a.by, a.fields, a.scopes = p, fields, scopes
 	a.lease.key, a.lease.algorithm, a.lease.claims = key, u.Algorithm(), claims
 	a.lease.issuer, a.lease.claim, a.lease.value, a.lease.consumer = i, identity.Claim, identity.Value, consumer
 	return nil
 }
 
-func (i *issuer) verify(ctx context.Context, u *token.Unverified, now time.Time, t *trace.Trace) (token.Verified, *jose.Key, *Refused) {
+func (i *issuer) verify(ctx context.Context, u *token.Unverified, q *asked) (token.Verified, *jose.Key, *Refused) {
 	if !slices.Contains(i.algorithms, u.Algorithm()) {
 		return token.Verified{}, nil, refuse(refusal.AlgorithmNotAllowed)
 	}
-	return verify(ctx, u, &i.terms, now, t)
+	return verify(ctx, u, &i.terms, q)
 }
 
 // verifyRemote checks the signature with the key of a remote set that the token names, or with each that permits the

@@ -58,7 +58,10 @@ func TestFieldsThatCantBe(t *testing.T) {
 	if b, err := bad.Fields(); err == nil || b.Text() != "" {
 		t.Errorf("a Consumer: %q", b.Text())
 	}
-	for name, e := range map[string]*Entry{"of such a Consumer": entry, "with such a keyID": named, "of nobody": {}} {
+	if b, err := (&Consumer{UID: "7a1c\n"}).Fields(); err == nil || b.Text() != "" {
+		t.Errorf("a literal Consumer: %q", b.Text())
+	}
+	for name, e := range map[string]*Entry{"of such a Consumer": entry, "with such a keyID": named, "of nobody": {}, "a literal": {KeyID: "a\nb", Consumer: &Consumer{Username: "acme"}}} {
 		if b, err := e.Fields(); err == nil || b.Text() != "" {
 			t.Errorf("%s: %q", name, b.Text())
 		}

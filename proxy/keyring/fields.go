@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/head"
@@ -27,9 +26,6 @@ func newCallerFields(c *Consumer, keyID string) callerFields {
 		head.Field{Name: head.HeaderGroups, Value: strings.Join(c.Groups, ",")},
 		head.Field{Name: head.HeaderCredential, Value: keyID},
 	)
-	if err != nil {
-		err = fmt.Errorf("tell upstreams of a consumer: %w", err)
-	}
 	return callerFields{of: c, keyID: keyID, block: block, err: err}
 }
 

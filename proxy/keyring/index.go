@@ -52,7 +52,7 @@ func (t *table) at(hash uint64) *atomic.Pointer[bucket] {
 
 // lookup returns the credentials of a name, oldest first. The slice is immutable.
 func (x *index) lookup(name string) []*Entry {
-	b := x.table.Load().at(maphash.String(x.seed, name)).Load()
+	b := x.table.Load().at(maphash.Comparable(x.seed, name)).Load()
 	if b == nil {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (x *index) replace(name string, old, e *Entry) {
 
 // store puts the credentials of a name into a new bucket; a name without any is left out.
 func (x *index) store(name string, entries []*Entry) {
-	place := x.table.Load().at(maphash.String(x.seed, name))
+	place := x.table.Load().at(maphash.Comparable(x.seed, name))
 	old := place.Load()
 	var next bucket
 	if old != nil {
@@ -126,7 +126,7 @@ func (x *index) resize(size uint64) {
 			continue
 		}
 		for _, s := range *b {
-			place := next.at(maphash.String(x.seed, s.name))
+			place := next.at(maphash.Comparable(x.seed, s.name))
 			var grown bucket
 			if there := place.Load(); there != nil {
 				grown = slices.Clone(*there)

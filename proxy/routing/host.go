@@ -19,14 +19,18 @@ func CanonicalHost(authority string) (string, error) {
 	if strings.HasPrefix(authority, "[") {
 		return canonicalIPv6(authority)
 	}
-	end, capitals := nameEnd(authority)
+	capitals := 0
+	end, ok := ipv4End(authority)
+	if !ok || end < len(authority) && authority[end] != ':' {
+		end, capitals = nameEnd(authority)
+	}
 	if end == 0 {
 		return "", ErrHostMalformed
 	}
 	if rest := strings.TrimPrefix(authority[end:], "."); rest != "" && (rest[0] != ':' || !validPort(rest[1:])) {
 		return "", ErrHostMalformed
 	}
-	if capitals {
+	if capitals > 0 {
 		return strings.ToLower(authority[:end]), nil
 	}
 	return authority[:end], nil
@@ -65,10 +69,10 @@ func validPort(port string) bool {
 	return port == "" || 0 < number && number <= 65535
 }
 
-// nameEnd returns where the name or IPv4 address ends that the authority begins with, and whether it has capitals: in front
+// nameEnd returns where the name or IPv4 address ends that the authority begins with, and how many capitals it has: in front
 // of the port, of the dot at its end or of what no name has. A name has labels of 1 to 63 and altogether at most 253
 // characters; where there is none, the end is 0.
-func nameEnd(authority string) (end int, capitals bool) {
+func nameEnd(authority string) (end, capitals int) {
 	label := 0 // where it begins
 	number, i := true, 0
 scan:
@@ -82,37 +86,42 @@ scan:
 		case c == '-', c == '_':
 			number = false
 		case 'A' <= c && c <= 'Z':
-			number, capitals = false, true
+			number = false
+			capitals++
 		default:
 			break scan
 		}
 	}
 	if i == label || i-label > 63 || i > 253 || number && !isIPv4(authority[:i]) {
-		return 0, false
+		return 0, 0
 	}
 	return i, capitals
 }
 
-// isIPv4 reports whether the host is an IPv4 address: four numbers of 0 to 255 without leading zeros (RFC 3986 section
-// 3.2.2).
-func isIPv4(host string) bool {
+// ipv4End returns where the IPv4 address ends that s begins with, if it does: four numbers of 0 to 255 without leading zeros
+// (RFC 3986 section 3.2.2).
+func ipv4End(s string) (end int, ok bool) {
 	i := 0
-	for octet := range 4 {
-		if octet > 0 {
-			if i == len(host) || host[i] != '.' {
-				return false
-			}
+	for dots := 0; ; dots++ {
+		first, number := i, 0
+		for i < len(s) && s[i]-'0' <= 9 && number <= 255 {
+			number = number*10 + int(s[i]-'0')
 			i++
 		}
-		first, number := i, 0
-		for ; i < len(host) && '0' <= host[i] && host[i] <= '9'; i++ {
-			if number = number*10 + int(host[i]-'0'); number > 255 {
-				return false
-			}
+		switch {
+		case i == first, number > 255, s[first] == '0' && i-first > 1:
+			return 0, false
+		case dots == 3:
+			return i, true
+		case i == len(s), s[i] != '.':
+			return 0, false
 		}
-		if i == first || host[first] == '0' && i-first > 1 {
-			return false
-		}
+		i++
 	}
-	return i == len(host)
+}
+
+// isIPv4 reports whether the whole of s is an IPv4 address.
+func isIPv4(s string) bool {
+	end, ok := ipv4End(s)
+	return ok && end == len(s)
 }

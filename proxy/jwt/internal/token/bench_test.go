@@ -126,7 +126,7 @@ func BenchmarkSeenBefore(b *testing.B) {
 			for i := 0; len(texts) < tokens; i++ {
 				text := numbered(b, i, start())
 				// A set that is full already would forget one of ours.
-				if s := c.set(maphash.String(c.seed, text)); s.empty() >= 0 {
+				if s := c.set(maphash.Comparable(c.seed, text)); s.empty() >= 0 {
 					take(b, c, text, key, start())
 					texts = append(texts, text)
 				}

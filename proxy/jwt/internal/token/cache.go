@@ -92,7 +92,7 @@ func (c *Cache) Parse(compact, claim string, now time.Time) (Unverified, error) 
 	if c == nil {
 		return Parse(strings.Clone(compact), claim)
 	}
-	hash := maphash.String(c.seed, compact)
+	hash := maphash.Comparable(c.seed, compact) // of the whole at once, which String is not of
 	if e := c.find(hash, compact); e != nil {
 		e.touch(now)
 		u := Unverified{parts: e.parts, claim: e.parts.claim, cache: c, known: e, hash: hash}
