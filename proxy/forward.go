@@ -8,7 +8,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -131,10 +130,14 @@ func (x *exchange) outgoing(ctx context.Context) *http.Request {
 
 // port is the port of a valid authority with its colon, or empty.
 func port(authority string) string {
-	if i := strings.LastIndexByte(authority, ':'); i > strings.LastIndexByte(authority, ']') && i+1 < len(authority) {
-		return authority[i:]
+	i := len(authority) - 1
+	for i >= 0 && authority[i] != ':' && authority[i] != ']' {
+		i--
 	}
-	return ""
+	if i < 0 || authority[i] == ']' || i+1 == len(authority) {
+		return ""
+	}
+	return authority[i:]
 }
 
 // clientBody is the request's body. A client that stalls is not waited for longer than stallTimeout.

@@ -146,12 +146,12 @@ func (e *wireExchange) appendHead(dst []byte, up *upstream.Conn) []byte {
 		dst = append(dst, h.requestID[:]...)
 	}
 	dst = append(dst, "\r\nX-Forwarded-For: "...)
-	if addr := h.client.Addr(); addr.IsValid() {
-		dst = addr.AppendTo(dst)
+	dst = append(dst, e.x.RemoteText()...)
+	if e.x.TLS() != nil {
+		dst = append(dst, "\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: "...)
+	} else {
+		dst = append(dst, "\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "...)
 	}
-	dst = append(dst, "\r\nX-Forwarded-Proto: "...)
-	dst = append(dst, h.Scheme()...)
-	dst = append(dst, "\r\nX-Forwarded-Host: "...)
 	dst = e.appendAuthority(dst)
 	dst = append(dst, '\r', '\n')
 	if h.trailers {

@@ -28,3 +28,13 @@ func TestIdentityInitials(t *testing.T) {
 		t.Errorf("only %d names", names)
 	}
 }
+
+func TestPort(t *testing.T) {
+	for authority, want := range map[string]string{
+		"app.test": "", "app.test:80": ":80", "app.test:": "", "[::1]": "", "[::1]:80": ":80", "[::1]:": "", "": "", ":80": ":80",
+	} {
+		if got := port(authority); got != want {
+			t.Errorf("port(%q) = %q, want %q", authority, got, want)
+		}
+	}
+}

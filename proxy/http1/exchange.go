@@ -98,6 +98,16 @@ func (x *Exchange) begin(sc *serverConn, headEnd int) {
 // RemoteAddr returns the client's address; the zero value where it is none of TCP.
 func (x *Exchange) RemoteAddr() netip.AddrPort { return x.sc.remote }
 
+// RemoteText returns the client's IP address as text, which is made once for each connection; empty where RemoteAddr is
+// the zero value.
+func (x *Exchange) RemoteText() string {
+	sc := x.sc
+	if sc.remoteText == "" && sc.remote.IsValid() {
+		sc.remoteText = sc.remote.Addr().String()
+	}
+	return sc.remoteText
+}
+
 // TLS returns what was negotiated, nil in clear text. It is the same for all requests of a connection and must not be
 // changed.
 func (x *Exchange) TLS() *tls.ConnectionState { return x.sc.tlsState() }

@@ -100,6 +100,7 @@ type section struct {
 	host   string
 	seen   uint8
 	listed uint8  // options of Connection fields
+	told   uint8  // which field is Content-Length, where there is one
 	kinds  uint32 // a bit for every Kind that there is
 	of     part
 
@@ -250,7 +251,7 @@ func (s *section) note(f *Field) error {
 			return errLength
 		}
 		s.seen |= seenContentLength
-		s.length = length
+		s.length, s.told = length, uint8(len(s.fields)-1) //nolint:gosec // at most MaxFields
 	case KindTransferEncoding:
 		if s.seen&seenTransferEncoding != 0 {
 			return errCodingTwice
@@ -364,7 +365,7 @@ func (s *section) begin(of part, b []byte, fields []Field) error {
 func (s *section) reset(of part, fields []Field) {
 	s.fields, s.host, s.base = fields[:0:min(cap(fields), MaxFields)], "", nil
 	s.length, s.next, s.scanned = -1, 0, 0
-	s.seen, s.listed, s.kinds, s.of = 0, 0, 0, of
+	s.seen, s.listed, s.told, s.kinds, s.of = 0, 0, 0, 0, of
 }
 
 // longer returns the longer one of two pieces of memory.

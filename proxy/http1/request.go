@@ -67,7 +67,7 @@ func (r *Request) Parse(b []byte) (int, error) {
 // parseLine parses the request line (RFC 9112 section 3) and returns where the next line begins.
 func (r *Request) parseLine(b []byte) (int, error) {
 	i := 0
-	for i < len(b) && isTokenChar(b[i]) {
+	for i < len(b) && (isUpper(b[i]) || isTokenChar(b[i])) { // methods in other letters are rare
 		i++
 	}
 	if i > maxMethodBytes {
@@ -90,16 +90,17 @@ func (r *Request) parseLine(b []byte) (int, error) {
 	if b[end] != ' ' || end == start {
 		return 0, targetError(b[end])
 	}
-	minor, err := version(b[end+1:])
+	rest := b[end+1:]
+	minor, err := version(rest)
 	if err != nil {
 		return 0, err
 	}
-	next := end + 1 + len("HTTP/1.1\r\n")
-	if rest := b[min(len(b), next-2):]; len(rest) < 2 || rest[0] != '\r' || rest[1] != '\n' {
-		return 0, lineEndError(rest)
+	const size = len("HTTP/1.1\r\n")
+	if len(rest) < size || rest[size-2] != '\r' || rest[size-1] != '\n' {
+		return 0, lineEndError(rest[size-2:])
 	}
 	r.Method, r.Target, r.Minor = alias(b[:i]), alias(b[start:end]), minor
-	return next, nil
+	return end + 1 + size, nil
 }
 
 // version returns the minor version that b begins with, which must be "HTTP/1.0" or "HTTP/1.1".

@@ -193,3 +193,16 @@ func TestResponseReused(t *testing.T) {
 		t.Error("Has is about the response before")
 	}
 }
+
+// TestDigits has lengths sent on in their shortest form.
+func TestDigits(t *testing.T) {
+	for sent, want := range map[string]string{"0": "0", "000": "0", "7": "7", "007": "7", "0070": "70", "1234567890123456789": "1234567890123456789"} {
+		var r Response
+		if _, err := r.Parse([]byte("HTTP/1.1 200 OK\r\nA: 1\r\nContent-Length: " + sent + " \r\nB: 2\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.digits(); got != want {
+			t.Errorf("%s is sent on as %q, want %q", sent, got, want)
+		}
+	}
+}

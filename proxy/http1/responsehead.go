@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"net/http"
-	"strconv"
-)
+import "net/http"
 
 // appendHead writes the status line and the fields that are passed on, of which those that stay together are copied
 // together: mostly all of it.
@@ -47,6 +44,15 @@ func (r *Response) plainLine(end int) bool {
 	return r.Minor == 1 && end == len("HTTP/1.1 200 \r\n")+len(r.Reason)
 }
 
+// digits are those of ContentLength, which is not -1, without leading zeros.
+func (r *Response) digits() string {
+	digits := r.Fields[r.section.told].Value
+	for len(digits) > 1 && digits[0] == '0' {
+		digits = digits[1:]
+	}
+	return digits
+}
+
 // keeps reports whether fields of that name, which are not the connection's by their kind, are passed on.
 func (l *Relay) keeps(name string) bool {
 	return l.opts.Filter.KeepResponseField(name) && !(l.resp.ConnectionTokens && l.resp.Listed(name))
@@ -65,7 +71,7 @@ func (l *Relay) appendFinal(dst []byte, kind BodyKind, as framing) []byte {
 		dst = l.appendAnnouncement(dst)
 	case kind == Length, kind == NoBody && resp.ContentLength >= 0 && resp.Status != http.StatusNoContent:
 		dst = append(dst, "Content-Length: "...)
-		dst = strconv.AppendInt(dst, resp.ContentLength, 10)
+		dst = append(dst, resp.digits()...)
 		dst = append(dst, '\r', '\n')
 	}
 	dst = x.appendConnection(dst)

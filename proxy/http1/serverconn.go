@@ -37,8 +37,11 @@ type serverConn struct {
 	secure *tls.Conn // nil in clear text
 	tls    *tls.ConnectionState
 	remote netip.AddrPort
-	state  atomic.Uint32
-	used   bool // had a request
+	// remoteText is the address as text, once somebody has asked for it.
+	remoteText string
+
+	state atomic.Uint32
+	used  bool // had a request
 
 	// x is the memory for the exchange; nil while the connection waits.
 	x      *Exchange

@@ -54,6 +54,8 @@ func isTargetChar(c byte) bool { return c > ' ' && c < 0x7f && c != '#' }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
+func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
+
 // isNameWord reports whether c is a letter, a digit or a hyphen, of which nearly every field name is made.
 func isNameWord(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-'
@@ -69,8 +71,8 @@ func oddOfName(b []byte) uint64 {
 	return (other&^letter | w) & high
 }
 
-// valueEnd returns the index from i on of the first byte of b that is no field character, or len(b). Tokens are long, and
-// fields behind which less than four words follow are few: so four are looked at in each round.
+// valueEnd returns the index from i on of the first byte of b that is no field character, or len(b). Most values end within
+// the first four words; those that don't may be as long as tokens are.
 func valueEnd(b []byte, i int) int {
 	odd := uint64(0)
 	for i <= len(b)-32 {
@@ -90,6 +92,14 @@ func valueEnd(b []byte, i int) int {
 			break
 		}
 		i += 8
+		for i <= len(b)-64 { // it is a long one
+			some := oddOfValue(b[i:]) | oddOfValue(b[i+8:]) | oddOfValue(b[i+16:]) | oddOfValue(b[i+24:])
+			some |= oddOfValue(b[i+32:]) | oddOfValue(b[i+40:]) | oddOfValue(b[i+48:]) | oddOfValue(b[i+56:])
+			if some&high != 0 {
+				break
+			}
+			i += 64
+		}
 	}
 	for odd&high == 0 && i <= len(b)-8 {
 		if odd = oddOfValue(b[i:]); odd&high == 0 {
