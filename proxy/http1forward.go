@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/proxy/gate"
 	"github.com/ostiary/ostiary/proxy/head"
 	"github.com/ostiary/ostiary/proxy/http1"
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
 	"github.com/ostiary/ostiary/proxy/upstream"
@@ -137,7 +138,7 @@ func (e *wireExchange) appendHead(dst []byte, up *upstream.Conn) []byte {
 	dst = h.appendForwarded(dst)
 	dst = append(dst, h.block.Text()...)
 	for i := range h.set {
-		dst = appendField(dst, h.set[i].Name, h.set[i].Value)
+		dst = http1.AppendField(dst, h.set[i].Name, h.set[i].Value)
 	}
 	dst = append(dst, "X-Request-Id: "...)
 	if e.requestID != "" {
@@ -186,9 +187,9 @@ func (e *wireExchange) appendAnnouncement(dst []byte) []byte {
 			continue
 		}
 		for name := range strings.SplitSeq(f.Value, ",") {
-			if name = strings.Trim(name, " \t"); announced < http1.MaxFields && validRequestID(name) && e.KeepRequestTrailer(name) {
+			if name = ows.Trim(name); announced < http1.MaxFields && validRequestID(name) && e.KeepRequestTrailer(name) {
 				announced++
-				dst = appendField(dst, "Trailer", name)
+				dst = http1.AppendField(dst, "Trailer", name)
 			}
 		}
 	}
@@ -198,13 +199,6 @@ func (e *wireExchange) appendAnnouncement(dst []byte) []byte {
 func appendLength(dst []byte, n int64) []byte {
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, n, 10)
-	return append(dst, '\r', '\n')
-}
-
-func appendField(dst []byte, name, value string) []byte {
-	dst = append(dst, name...)
-	dst = append(dst, ':', ' ')
-	dst = append(dst, value...)
 	return append(dst, '\r', '\n')
 }
 

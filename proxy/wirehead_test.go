@@ -116,7 +116,7 @@ func TestWireHeadEdits(t *testing.T) {
 		forward := h.appendForwarded(nil)
 		forward = append(forward, h.block.Text()...)
 		for _, f := range h.set {
-			forward = appendField(forward, f.Name, f.Value)
+			forward = http1.AppendField(forward, f.Name, f.Value)
 		}
 		if diff := cmp.Diff(tc.forward, string(forward)); diff != "" {
 			t.Errorf("%s: forwarded (-want +got):\n%s", name, diff)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 )
 
 // ErrIncomplete says that the bytes end before the head does: call Parse again once there are more.
@@ -112,7 +114,7 @@ func valueError(c byte) error {
 // be of some use to others (RFC 9112 section 6.1): they are not implemented rather than malformed.
 func codingError(value string) error {
 	i := strings.LastIndexByte(value, ',')
-	if i < 0 || !equalFold(trimSpace(value[i+1:]), "chunked") {
+	if i < 0 || !equalFold(ows.Trim(value[i+1:]), "chunked") {
 		return errCoding
 	}
 	for coding := range options(value[:i]) {

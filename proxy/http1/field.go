@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/bits"
 	"strings"
+
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 )
 
 // Limits of message heads.
@@ -147,7 +149,7 @@ func (s *section) parse(b []byte) (int, error) {
 			kind = kindOf(b[start:colon], s.of)
 		}
 		from := colon + 1
-		for from < len(text) && isSpace(text[from]) {
+		for from < len(text) && ows.Is(text[from]) {
 			from++
 		}
 		end := valueEnd(b, from)
@@ -155,7 +157,7 @@ func (s *section) parse(b []byte) (int, error) {
 			return 0, valueEndError(b[end:])
 		}
 		s.next = end + 2
-		for end > from && isSpace(text[end-1]) {
+		for end > from && ows.Is(text[end-1]) {
 			end--
 		}
 		count := len(s.fields)
@@ -304,7 +306,7 @@ func options(list string) func(yield func(string) bool) {
 		for more := true; more; {
 			var one string
 			one, list, more = strings.Cut(list, ",")
-			if !yield(trimSpace(one)) {
+			if !yield(ows.Trim(one)) {
 				return
 			}
 		}

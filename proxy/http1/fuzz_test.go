@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 )
 
 // seedRequests are requests of all sorts, whole and broken.
@@ -64,10 +66,10 @@ func checkHead(t *testing.T, b []byte, n int, head []byte, fields []Field, chunk
 		}
 		at = end
 		text := string(head[start:end])
-		if !isToken(f.Name) || trimSpace(f.Value) != f.Value || strings.ContainsFunc(f.Value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		if !isToken(f.Name) || ows.Trim(f.Value) != f.Value || strings.ContainsFunc(f.Value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 			t.Fatalf("field %+v of %q", f, text)
 		}
-		if text != f.Name+":"+text[len(f.Name)+1:] || trimSpace(strings.TrimSuffix(text[len(f.Name)+1:], "\r\n")) != f.Value {
+		if text != f.Name+":"+text[len(f.Name)+1:] || ows.Trim(strings.TrimSuffix(text[len(f.Name)+1:], "\r\n")) != f.Value {
 			t.Fatalf("field %+v of %q", f, text)
 		}
 		if f.Kind() != referenceKind(f.Name) {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 )
 
 // ourResponse reads a response to a request with that method with this package. Of its line the code and the reason are
@@ -68,7 +70,7 @@ func theirResponse(b []byte, method string) (message, error) {
 	}
 	_, reason, _ := strings.Cut(r.Status, " ")
 	return message{
-		Method: strconv.Itoa(r.StatusCode), Target: trimSpace(reason), Minor: r.ProtoMinor, Close: r.Close, Fields: r.Header,
+		Method: strconv.Itoa(r.StatusCode), Target: ows.Trim(reason), Minor: r.ProtoMinor, Close: r.Close, Fields: r.Header,
 		Chunked: slices.Equal(r.TransferEncoding, []string{"chunked"}), Body: string(body), Trailers: trailersOf(r.Trailer), Rest: string(rest),
 	}, nil
 }

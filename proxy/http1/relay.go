@@ -209,7 +209,7 @@ func appendEnd(dst []byte, trailers []Field, keep func(string) bool) []byte {
 	dst = append(dst, '0', '\r', '\n')
 	for i := range trailers {
 		if f := &trailers[i]; keep(f.Name) {
-			dst = appendField(dst, f.Name, f.Value)
+			dst = AppendField(dst, f.Name, f.Value)
 		}
 	}
 	return append(dst, '\r', '\n')

@@ -10,9 +10,9 @@ import (
 // those with status 1xx, 204 and 304. The fields must be valid, and none of those that it writes itself.
 func (x *Exchange) Respond(status int, fields []Field, body string) error {
 	out := appendStatusLine(x.reply[:0], x.Request.Minor, status)
-	out = appendField(out, "Date", x.date())
+	out = AppendField(out, "Date", x.date())
 	for i := range fields {
-		out = appendField(out, fields[i].Name, fields[i].Value)
+		out = AppendField(out, fields[i].Name, fields[i].Value)
 	}
 	if bodyAllowed(status) {
 		out = append(out, "Content-Length: "...)

@@ -1,6 +1,10 @@
 package http1
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/ostiary/ostiary/proxy/internal/ows"
+)
 
 // Response is the head of a response. Its strings and Head alias the bytes that were parsed. The zero value is ready for
 // use; a Response that is used again allocates nothing, once Fields has grown.
@@ -97,7 +101,7 @@ func (r *Response) parseLine(b []byte) (int, error) {
 		return 0, valueError(b[end])
 	}
 	r.Status = int(b[code]-'0')*100 + int(b[code+1]-'0')*10 + int(b[code+2]-'0')
-	r.Reason = trimSpace(alias(b[code+3 : end]))
+	r.Reason = ows.Trim(alias(b[code+3 : end]))
 	r.Minor = minor
 	return end + 2, nil
 }

@@ -63,7 +63,7 @@ func (l *Relay) appendFinal(dst []byte, kind BodyKind, as framing) []byte {
 	x, resp := l.x, &l.resp
 	dst = l.appendHead(dst)
 	if !resp.Has(KindDate) {
-		dst = appendField(dst, "Date", x.date())
+		dst = AppendField(dst, "Date", x.date())
 	}
 	switch {
 	case as == chunks:
@@ -89,14 +89,15 @@ func (l *Relay) appendAnnouncement(dst []byte) []byte {
 		for name := range options(f.Value) {
 			if announced < MaxFields && isToken(name) && l.opts.Filter.KeepResponseTrailer(name) {
 				announced++
-				dst = appendField(dst, "Trailer", name)
+				dst = AppendField(dst, "Trailer", name)
 			}
 		}
 	}
 	return dst
 }
 
-func appendField(dst []byte, name, value string) []byte {
+// AppendField appends a field line. Neither name nor value may have line ends.
+func AppendField(dst []byte, name, value string) []byte {
 	dst = append(dst, name...)
 	dst = append(dst, ':', ' ')
 	dst = append(dst, value...)

@@ -208,7 +208,7 @@ func (w *responseWriter) appendHead(dst []byte) []byte {
 		x.CloseAfter() // the end of the connection is the end of the body
 	}
 	if _, ok := w.sent["Date"]; !ok {
-		dst = appendField(dst, "Date", x.date())
+		dst = AppendField(dst, "Date", x.date())
 	}
 	for name, values := range w.sent {
 		switch {
@@ -228,7 +228,7 @@ func appendConnectionOptions(dst []byte, values []string) []byte {
 	for _, value := range values {
 		for token := range options(value) {
 			if isToken(token) && !equalFold(token, "close") && !equalFold(token, "keep-alive") {
-				dst = appendField(dst, "Connection", token)
+				dst = AppendField(dst, "Connection", token)
 			}
 		}
 	}
@@ -243,7 +243,7 @@ func appendValues(dst []byte, name string, values []string) []byte {
 	}
 	for _, value := range values {
 		value = strings.Trim(strings.NewReplacer("\n", " ", "\r", " ").Replace(value), " \t")
-		dst = appendField(dst, name, value)
+		dst = AppendField(dst, name, value)
 	}
 	return dst
 }

@@ -45,9 +45,6 @@ func isToken(s string) bool {
 // isFieldChar reports whether c may stand in a field value (RFC 9110 section 5.5) or in white space around it.
 func isFieldChar(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
 
-// isSpace reports whether c is white space within a line (OWS, RFC 9110 section 5.6.3).
-func isSpace(c byte) bool { return c == ' ' || c == '\t' }
-
 // isTargetChar reports whether c may stand in a request target: visible ASCII, but no "#", since fragments are not sent
 // (RFC 9112 section 3.2). What URIs don't allow besides, but clients send raw, is left to whoever takes it apart.
 func isTargetChar(c byte) bool { return c > ' ' && c < 0x7f && c != '#' }
@@ -170,17 +167,6 @@ func sameName(a, b string) bool {
 		}
 	}
 	return true
-}
-
-// trimSpace cuts optional white space (RFC 9110 section 5.6.3) from both ends of s.
-func trimSpace(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
 }
 
 // word is the first eight bytes of s, in the order in which they are loaded from memory.
