@@ -2,7 +2,7 @@ package http1
 
 import "encoding/binary"
 
-// candidates are the lengths of names that kindOf knows, by their first letters.
+// candidates are the lengths of names that kindOf knows, modulo 32, by their first letters.
 //
 //nolint:gochecknoglobals // never changed
 var candidates = [32]uint32{
@@ -19,7 +19,7 @@ var candidates = [32]uint32{
 
 // isCandidate reports whether a name of that length, which begins like this, may be one that kindOf knows. Most are not.
 func isCandidate(initial byte, length int, of part) bool {
-	return candidates[initial&31]>>(length&63)&1 != 0 || of == requestHead && length >= shortestAlias && beginsAlias(initial)
+	return candidates[initial&31]>>(length&31)&1 != 0 || of == requestHead && length >= shortestAlias && beginsAlias(initial)
 }
 
 // beginsAlias reports whether a name of letters, digits and hyphens that begins like this is judged by isFramingAlias.
