@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 	"github.com/ostiary/ostiary/proxy/jsonpointer"
 	"github.com/ostiary/ostiary/proxy/refusal"
 	"github.com/ostiary/ostiary/proxy/routing"
@@ -187,7 +188,7 @@ func (s *sources) authorization(h head.Head, in *search) {
 		in.ambiguous = in.ambiguous || len(lines) > 1
 		return
 	}
-	value := trimSpace(lines[0])
+	value := ows.Trim(lines[0])
 	credentials, ok := s.scheme(value)
 	if !ok {
 		// Not ours, unless one of ours was joined to it.
@@ -195,7 +196,7 @@ func (s *sources) authorization(h head.Head, in *search) {
 		for more {
 			var part string
 			part, rest, more = strings.Cut(rest, ",")
-			if _, ok := s.scheme(trimSpace(part)); ok {
+			if _, ok := s.scheme(ows.Trim(part)); ok {
 				in.ambiguous = true
 			}
 		}
@@ -258,7 +259,7 @@ func (f *field) find(h head.Head, in *search) {
 
 // token returns what follows the prefix, where that is not nothing.
 func (f *field) token(line string) (string, bool) {
-	value := trimSpace(line)
+	value := ows.Trim(line)
 	for _, prefix := range f.prefixes {
 		if token, ok := strings.CutPrefix(value, prefix); ok {
 			if prefix != "" {
@@ -286,10 +287,10 @@ func findCookie(h head.Head, name string, in *search) {
 // cookieValue returns the value of a cookie-pair (RFC 6265 section 4.2.1) of that name. Cookie names have case.
 func cookieValue(pair, name string) (string, bool) {
 	got, value, ok := strings.Cut(pair, "=")
-	if !ok || trimSpace(got) != name {
+	if !ok || ows.Trim(got) != name {
 		return "", false
 	}
-	return trimSpace(value), true
+	return ows.Trim(value), true
 }
 
 func findParameter(query, name string, in *search) {
@@ -331,20 +332,9 @@ func joined(value string) bool {
 	for more {
 		var part string
 		part, rest, more = strings.Cut(rest, ",")
-		if part = trimSpace(part); part != "" && !notToken(rune(part[0])) {
+		if part = ows.Trim(part); part != "" && !notToken(rune(part[0])) {
 			return true
 		}
 	}
 	return false
-}
-
-// trimSpace removes the white space that HTTP allows around values (OWS, RFC 9110 section 5.6.3).
-func trimSpace(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
 }

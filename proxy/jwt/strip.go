@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/proxy/head"
+	"github.com/ostiary/ostiary/proxy/internal/ows"
 	"github.com/ostiary/ostiary/proxy/routing"
 )
 
@@ -32,7 +33,7 @@ func (p *Policy) StripToken(h head.Head, a *Allowed) {
 
 func (s *sources) stripAuthorization(h head.Head) {
 	for _, line := range h.Values(fieldAuthorization) {
-		if _, ok := s.scheme(trimSpace(line)); ok {
+		if _, ok := s.scheme(ows.Trim(line)); ok {
 			h.Delete(fieldAuthorization)
 			return
 		}
@@ -57,7 +58,7 @@ func (s *sources) stripCookies(h head.Head) {
 	var kept []string
 	for _, line := range lines {
 		for pair := range strings.SplitSeq(line, ";") {
-			if pair = trimSpace(pair); pair != "" && !s.isCookie(pair) {
+			if pair = ows.Trim(pair); pair != "" && !s.isCookie(pair) {
 				kept = append(kept, pair)
 			}
 		}
