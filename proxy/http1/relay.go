@@ -11,6 +11,8 @@ import (
 const (
 	// relayBuffer is the room for a response's head, and for its body where that is small.
 	relayBuffer = 16 << 10
+	// gatherUpTo is how much of a response may be collected, where it is there, before a last piece is added and all is sent.
+	gatherUpTo = 32 << 10
 	// maxInformational bounds the 1xx responses to one request.
 	maxInformational = 16
 )
@@ -37,7 +39,7 @@ type Relay struct {
 	buf     []byte
 	// [r:w) of buf is what came from the upstream and was not used yet.
 	r, w int
-	// asked is what went wrong when the request's answer was waited for first.
+	// asked is what went wrong when the request's answer was waited for first, or when more of it was looked for.
 	asked error
 	// heard says that something came.
 	heard bool
@@ -370,8 +372,29 @@ func (l *Relay) flush(n int) error {
 	return nil
 }
 
+// gather reads the next piece of the body if it is there already and out has room for it: to send it by itself would cost
+// more than all else that is done with it. Where the last read did not fill the buffer it is not looked for. read tells what
+// went wrong.
+func (l *Relay) gather() bool {
+	if l.w < len(l.buf) || len(l.out) > gatherUpTo {
+		return false
+	}
+	l.up.ExpireRead(l.opts.BodyTimeout) // what was armed may be about to pass
+	n, err := l.up.readThere(l.buf)
+	l.asked = err
+	if n == 0 {
+		return false
+	}
+	l.r, l.w = 0, n
+	return true
+}
+
 // read reads the next piece of the body.
 func (l *Relay) read() error {
+	if err := l.asked; err != nil {
+		l.asked = nil
+		return err
+	}
 	l.up.ExpireRead(l.opts.BodyTimeout)
 	n, err := l.up.Read(l.buf)
 	l.r, l.w = 0, n
@@ -402,6 +425,8 @@ func (l *Relay) inChunks(as framing) error {
 			if as == chunks {
 				l.out = appendEnd(l.out, l.chunks.Trailers(), l.opts.Filter.KeepResponseTrailer)
 			}
+		} else if l.gather() {
+			continue
 		}
 		if err := l.flush(body); err != nil || done {
 			return err
@@ -415,12 +440,14 @@ func (l *Relay) inChunks(as framing) error {
 
 // untilClose passes on a body that ends with the connection.
 func (l *Relay) untilClose(as framing) error {
-	for {
-		if n := l.w - l.r; n > 0 || len(l.out) > 0 {
+	for body := 0; ; body = 0 {
+		for more := true; more; more = l.gather() {
 			l.out = appendBody(l.out, l.buf[l.r:l.w], as)
-			if err := l.flush(n); err != nil {
-				return err
-			}
+			body += l.w - l.r
+			l.r = l.w
+		}
+		if err := l.flush(body); err != nil {
+			return err
 		}
 		switch err := l.read(); {
 		case err == nil:

@@ -49,15 +49,15 @@ func (l *Relay) counted(length int64) error {
 	return err
 }
 
-// copied sends what is in out, of which n bytes are body, together with what is there of the rest by now: to send it by
-// itself would cost more than all else that is done with it. It returns how much is left.
+// copied sends what is in out, of which n bytes are body, together with what is there of the rest by now, as gather does.
+// It returns how much is left.
 func (l *Relay) copied(n, rest int) (int64, error) {
-	var err error
 	if rest > 0 {
-		var got int
 		at := len(l.out)
-		l.out = slices.Grow(l.out, rest+1) // one more than was announced
-		got, err = l.up.readThere(l.out[at : at+rest+1])
+		l.out = slices.Grow(l.out, rest+1)  // one more than was announced
+		l.up.ExpireRead(l.opts.BodyTimeout) // as gather
+		got, err := l.up.readThere(l.out[at : at+rest+1])
+		l.asked = err
 		if got > rest {
 			got = rest
 			l.result.Reusable = false
@@ -66,11 +66,5 @@ func (l *Relay) copied(n, rest int) (int64, error) {
 		n += got
 		rest -= got
 	}
-	if err := l.flush(n); err != nil {
-		return int64(rest), err
-	}
-	if err != nil {
-		err = cut(err)
-	}
-	return int64(rest), err
+	return int64(rest), l.flush(n)
 }
