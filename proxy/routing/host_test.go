@@ -84,6 +84,7 @@ func TestCanonicalHostRefuses(t *testing.T) {
 		"an IPv4 address out of range":  "1.2.3.256",
 		"a short IPv4 address":          "127.1",
 		"an octal IPv4 address":         "127.0.0.01",
+		"an IPv4 address with slashes":  "127/0/0/1",
 		"an integer as an address":      "2130706433",
 		"a label too long":              strings.Repeat("a", 64) + ".example",
 		"a name too long":               strings.Repeat("a.", 126) + "aa",
@@ -120,7 +121,7 @@ func FuzzCanonicalHost(f *testing.F) {
 
 // FuzzIPv4: an address is what the standard library takes for one.
 func FuzzIPv4(f *testing.F) {
-	for _, seed := range []string{"1.2.3.4", "0.0.0.0", "255.255.255.255", "256.1.1.1", "01.2.3.4", "1.2.3", "1.2.3.4.5", "1..2.3", ".1.2.3.4", "1.2.3.", "a.2.3.4", "1.2.3.1000", "00.0.0.0", ""} {
+	for _, seed := range []string{"1.2.3.4", "0.0.0.0", "255.255.255.255", "256.1.1.1", "01.2.3.4", "1.2.3", "1.2.3.4.5", "1..2.3", ".1.2.3.4", "1.2.3.", "a.2.3.4", "1.2.3.1000", "00.0.0.0", "1-2-3-4", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, host string) {
