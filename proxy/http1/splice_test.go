@@ -278,12 +278,12 @@ func TestBodyWithoutALengthThatEnds(t *testing.T) {
 // though the next one is there.
 func TestSlowClientIsNotTheUpstreamsFault(t *testing.T) {
 	opts := patient
-	opts.BodyTimeout = 50 * time.Millisecond
+	opts.BodyTimeout = 400 * time.Millisecond
 	b, results := keptBed(t, opts, patterns(t), func(*http1.Server) {})
 	for id, pace := range []string{"whole", "chunks", "close"} {
 		c := b.dial(t)
 		c.get(id, 16<<20, pace)
-		pause(t, 300*time.Millisecond)
+		pause(t, 800*time.Millisecond)
 		resp, err := http.ReadResponse(c.r, nil)
 		if err != nil {
 			t.Fatal(err)
