@@ -119,10 +119,12 @@ func (e *wireExchange) fail(err error) {
 
 // appendHead writes the head that the upstream gets, from what was judged and nothing else.
 func (e *wireExchange) appendHead(dst []byte, up *upstream.Conn) []byte {
-	h, r := &e.head, &e.x.Request
-	dst = append(dst, r.Method...)
+	h, host, port := &e.head, e.verdict.Host, port(e.head.authority)
+	dst = append(dst, e.x.Request.Method...)
 	dst = append(dst, ' ')
-	dst = append(dst, up.Prefix()...)
+	if prefix := up.Prefix(); prefix != "" {
+		dst = append(dst, prefix...)
+	}
 	dst = append(dst, h.path...)
 	if h.query != "" {
 		dst = append(dst, '?')
@@ -130,7 +132,8 @@ func (e *wireExchange) appendHead(dst []byte, up *upstream.Conn) []byte {
 	}
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	if e.verdict.Pass.Host() == routing.HostPreserve {
-		dst = e.appendAuthority(dst)
+		dst = append(dst, host...)
+		dst = append(dst, port...)
 	} else {
 		dst = append(dst, up.Host()...)
 	}
@@ -153,17 +156,13 @@ func (e *wireExchange) appendHead(dst []byte, up *upstream.Conn) []byte {
 	} else {
 		dst = append(dst, "\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "...)
 	}
-	dst = e.appendAuthority(dst)
-	dst = append(dst, '\r', '\n')
+	dst = append(dst, host...)
+	dst = append(dst, port...)
 	if h.trailers {
-		dst = append(dst, "TE: trailers\r\nConnection: TE\r\n"...)
+		dst = append(dst, "\r\nTE: trailers\r\nConnection: TE"...)
 	}
+	dst = append(dst, '\r', '\n')
 	return append(e.appendFraming(dst), '\r', '\n')
-}
-
-func (e *wireExchange) appendAuthority(dst []byte) []byte {
-	dst = append(dst, e.verdict.Host...)
-	return append(dst, port(e.head.authority)...)
 }
 
 // appendFraming says how long the body is.
@@ -216,6 +215,9 @@ func (h *wireHead) appendForwarded(dst []byte) []byte {
 			run = from
 		}
 		end = to
+	}
+	if run == end {
+		return dst
 	}
 	return append(dst, r.Head[run:end]...)
 }
