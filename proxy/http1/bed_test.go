@@ -61,18 +61,29 @@ func serve(t testing.TB, opts http1.ServerOptions, h handler) *bed {
 	return prepared(t, opts, h, func(*http1.Server) {})
 }
 
+// serveOn is serve with a listener.
+func serveOn(t testing.TB, l net.Listener, opts http1.ServerOptions, h handler) *bed {
+	t.Helper()
+	return preparedOn(t, l, opts, h, func(*http1.Server) {})
+}
+
 // prepared is serve, with something that is done to the Server before.
 func prepared(t testing.TB, opts http1.ServerOptions, h handler, prepare func(s *http1.Server)) *bed {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return preparedOn(t, l, opts, h, prepare)
+}
+
+func preparedOn(t testing.TB, l net.Listener, opts http1.ServerOptions, h handler, prepare func(s *http1.Server)) *bed {
 	t.Helper()
 	b := &bed{sweeper: newSweeper(t), done: make(chan error, 1)}
 	opts.Sweeper, opts.Handler = b.sweeper, h
 	b.Server = http1.NewServer(opts)
 	b.PoisonScratch()
 	prepare(b.Server)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	b.address = l.Addr().String()
 	go func() { b.done <- b.Serve(l) }()
 	t.Cleanup(func() {

@@ -251,7 +251,7 @@ func (c *Conn) Expire(after time.Duration) {
 // ExpireRead is Expire for reads alone.
 func (c *Conn) ExpireRead(after time.Duration) {
 	if c.sweeper == nil {
-		_ = c.nc.SetReadDeadline(deadline(after)) // fails where c was closed, which reads tell
+		_ = c.SetReadDeadline(deadline(after)) // fails where c was closed, which reads tell
 		return
 	}
 	if c.readUntil.Swap(c.sweeper.until(after)) == fired {
@@ -262,7 +262,7 @@ func (c *Conn) ExpireRead(after time.Duration) {
 // ExpireWrite is Expire for writes alone.
 func (c *Conn) ExpireWrite(after time.Duration) {
 	if c.sweeper == nil {
-		_ = c.nc.SetWriteDeadline(deadline(after)) // as ExpireRead
+		_ = c.SetWriteDeadline(deadline(after)) // as ExpireRead
 		return
 	}
 	if c.writeUntil.Swap(c.sweeper.until(after)) == fired {
@@ -298,7 +298,8 @@ func (c *Conn) rearm(until *atomic.Int64, set func(time.Time) error) {
 	}
 }
 
-// SetDeadline sets the deadline of reads and writes to the moment, as net.Conn has it, in place of what was armed.
+// SetDeadline sets the deadline of reads and writes to the moment, as net.Conn has it, in place of what was armed. It has no
+// effect where they end with ErrPeerGone.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
@@ -308,6 +309,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readUntil.Store(0)
+	if c.orphaned.Load() {
+		return nil
+	}
 	return c.nc.SetReadDeadline(t)
 }
 
@@ -316,6 +320,9 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.writeUntil.Store(0)
+	if c.orphaned.Load() {
+		return nil
+	}
 	return c.nc.SetWriteDeadline(t)
 }
 
@@ -341,12 +348,19 @@ func (c *Conn) abort() {
 		_ = c.nc.Close() // nobody is left to tell
 		return
 	}
-	_ = c.tcp.SetLinger(0)
+	c.resetByClose()
 	if t, ok := c.nc.(*tls.Conn); ok {
 		_ = t.NetConn().Close()
 		return
 	}
 	_ = c.nc.Close()
+}
+
+// resetByClose has TCP reset by whatever closes the connection.
+func (c *Conn) resetByClose() {
+	if c.tcp != nil {
+		_ = c.tcp.SetLinger(0) // fails where it was closed
+	}
 }
 
 func (c *Conn) leave() {

@@ -523,3 +523,33 @@ func TestSweeper(t *testing.T) {
 		<-time.After(time.Millisecond)
 	}
 }
+
+// TestInterruptIsFinal: no deadline that a handler sets afterwards brings the connection back.
+func TestInterruptIsFinal(t *testing.T) {
+	for name, sweeper := range map[string]func(*http1.Conn){"with a sweeper": newSweeper(t).Add, "without": func(*http1.Conn) {}} {
+		t.Run(name, func(t *testing.T) {
+			for way, revive := range map[string]func(*http1.Conn) error{
+				"a deadline": func(c *http1.Conn) error { return c.SetDeadline(time.Now().Add(patience)) },
+				"none":       func(c *http1.Conn) error { return c.SetDeadline(time.Time{}) },
+				"a time-out": func(c *http1.Conn) error { c.Expire(patience); return nil },
+				"revival":    func(c *http1.Conn) error { c.Revive(); return nil },
+			} {
+				c, far := pair(t, nil)
+				sweeper(c)
+				c.Interrupt()
+				if err := revive(c); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(far, "pong"); err != nil {
+					t.Fatal(err)
+				}
+				if n, err := c.WriteWithin([]byte("ping"), patience); n != 0 || !errors.Is(err, http1.ErrPeerGone) {
+					t.Errorf("%s: wrote %d, %v", way, n, err)
+				}
+				if n, err := c.Read(make([]byte, 4)); n != 0 || !errors.Is(err, http1.ErrPeerGone) {
+					t.Errorf("%s: read %d, %v", way, n, err)
+				}
+			}
+		})
+	}
+}

@@ -240,7 +240,8 @@ func (s *Server) cutAll() {
 	}
 	s.cut()
 	for _, sc := range conns {
-		sc.conn.lost(absent) // the Sweeper won't tell any more
-		go sc.conn.abort()   // ends with the handler, which may be holding the connection
+		sc.conn.lost(absent)   // the Sweeper won't tell any more
+		sc.conn.resetByClose() // whoever closes it, be it the system once the process has ended
+		go sc.conn.abort()     // ends with the handler, which may be holding the connection
 	}
 }
