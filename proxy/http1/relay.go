@@ -41,8 +41,8 @@ type Relay struct {
 	r, w int
 	// asked is what went wrong when the request's answer was waited for first, or when more of it was looked for.
 	asked error
-	// heard says that something came.
-	heard bool
+	// heard says that something came, early that it did before anything was asked.
+	heard, early bool
 
 	result Result
 }
@@ -54,7 +54,7 @@ func (l *Relay) Run(x *Exchange, up *Conn, head []byte, opts RelayOptions) Resul
 		l.buf = make([]byte, relayBuffer)
 		l.splicer.init()
 	}
-	l.x, l.up, l.opts, l.out, l.r, l.w, l.asked, l.heard, l.result = x, up, opts, head, 0, 0, nil, false, Result{}
+	l.x, l.up, l.opts, l.out, l.r, l.w, l.asked, l.heard, l.early, l.result = x, up, opts, head, 0, 0, nil, false, false, Result{}
 	l.resp.Reset() // the last one may have broken off within its head, which lay where this one's will
 	l.pump.reset(l)
 	l.run()
@@ -91,7 +91,8 @@ func (l *Relay) run() {
 		l.pump.stop(0)
 	}
 	if l.result.Fault == FaultNone {
-		l.result.Reusable = l.result.Reusable && sent == nil && !l.pump.broken()
+		// What was there before the request is passed on as its response, but then the response to it may come later.
+		l.result.Reusable = l.result.Reusable && sent == nil && !l.early && !l.pump.broken()
 		if !l.taken() {
 			l.x.CloseAfter()
 		}
@@ -139,6 +140,7 @@ func (l *Relay) send() error {
 		var sent int
 		sent, l.w, l.asked = l.up.Ask(out, l.room())
 		l.heard = l.w > 0
+		l.early = l.heard && sent == 0
 		if sent == 0 && l.opts.Reused && (l.heard || l.asked != nil && !errors.Is(l.asked, ErrPeerGone)) {
 			return l.stale()
 		}

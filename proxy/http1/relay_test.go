@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -280,5 +281,29 @@ func TestRelayForgets(t *testing.T) {
 	c.expect("HTTP/1.1 200 OK\r\nDate: x\r\nX-Mine: a field that is as long as those before it\r\nX-Other: b\r\nContent-Length: 2\r\n\r\nok")
 	if result := <-results; result.Fault != http1.FaultNone {
 		t.Errorf("result %+v", result)
+	}
+}
+
+// TestEarlyResponse: on a connection whose upstream speaks first, the response to the request may still come, which must not
+// be another request's.
+func TestEarlyResponse(t *testing.T) {
+	up, far := pair(t, nil)
+	newSweeper(t).Add(up)
+	if _, err := io.WriteString(far, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\n\r\nearly"); err != nil {
+		t.Fatal(err)
+	}
+	for up.Quiet() { // until it has come
+		runtime.Gosched()
+	}
+	results := make(chan http1.Result, 1)
+	b := serve(t, http1.ServerOptions{}, handler{serve: func(x *http1.Exchange) {
+		opts := http1.RelayOptions{Filter: keepAll{}, ResponseTimeout: patience, BodyTimeout: patience, StallTimeout: patience}
+		results <- new(http1.Relay).Run(x, up, append(x.Out[:0], hello...), opts)
+	}})
+	c := b.dial(t)
+	c.send(hello)
+	c.expect("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 5\r\n\r\nearly")
+	if result := <-results; result.Fault != http1.FaultNone || result.Reusable {
+		t.Errorf("result %+v, want a connection that is of no use any more", result)
 	}
 }
