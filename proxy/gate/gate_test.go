@@ -122,6 +122,9 @@ func TestZeroValuesDeny(t *testing.T) {
 	if conn, err := v.Pass.Again(t.Context(), &upstream.Attempt{}); conn != nil || !errors.As(err, &failed) || failed.Reason != refusal.Internal {
 		t.Errorf("the zero Pass connects again: %v", err)
 	}
+	if conn, err := v.Pass.Renew(t.Context(), &upstream.Attempt{}); conn != nil || !errors.As(err, &failed) || failed.Reason != refusal.Internal {
+		t.Errorf("the zero Pass renews connections: %v", err)
+	}
 	if v.Pass.Upstream() != (routing.ObjectKey{}) {
 		t.Error("the zero Pass has an upstream")
 	}

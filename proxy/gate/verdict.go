@@ -109,7 +109,7 @@ func (p Pass) RoundTrip(req *http.Request) (resp *http.Response, endpoint string
 	return p.to.RoundTrip(req)
 }
 
-// Direct reports whether Idle, Connect and Again may be used: the upstream speaks HTTP/1.1 in clear text.
+// Direct reports whether Idle, Connect, Renew and Again may be used: the upstream speaks HTTP/1.1 in clear text.
 func (p Pass) Direct() bool { return p.to != nil && p.to.Direct() }
 
 // Idle returns an idle connection to the upstream, nil where there is none; see upstream.Upstream.Idle.
@@ -128,8 +128,11 @@ func (p Pass) Connect(ctx context.Context, a *upstream.Attempt) (*upstream.Conn,
 	return p.to.Connect(ctx, a)
 }
 
-// Renew is Upstream.Renew.
+// Renew returns another connection in place of one that was not idle any more; see upstream.Upstream.Renew.
 func (p Pass) Renew(ctx context.Context, a *upstream.Attempt) (*upstream.Conn, error) {
+	if p.to == nil {
+		return nil, &upstream.Error{Reason: refusal.Internal, Err: errNoPass}
+	}
 	return p.to.Renew(ctx, a)
 }
 
