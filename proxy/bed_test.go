@@ -60,6 +60,10 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.fuzz").Value.String() != "" || flag.Lookup("test.bench").Value.String() != "" {
 		only = cmp.Or(only, "http1")
 	}
+	if _, known := engines()[only]; only != "" && !known { // else nothing would be run, and all would be well
+		fmt.Fprintf(os.Stderr, "OSTIARY_TEST_ENGINE: no engine %q\n", only)
+		os.Exit(2)
+	}
 	code := 0
 	for _, name := range slices.Sorted(maps.Keys(engines())) {
 		if only != "" && only != name {
