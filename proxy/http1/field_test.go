@@ -39,7 +39,7 @@ func TestKindsOfOthers(t *testing.T) {
 	check := func(name string) {
 		for _, of := range []part{requestHead, responseHead, trailerSection} {
 			want := referenceKind(name)
-			if of == requestHead && want == KindOther && beginsAlias(name[0]) && isFramingAlias(name) {
+			if of == requestHead && want == KindOther && isFramingAlias(name) {
 				want = kindAlias
 			}
 			got := KindOther

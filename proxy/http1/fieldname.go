@@ -23,7 +23,9 @@ func isCandidate(initial byte, length int, of part) bool {
 }
 
 // beginsAlias reports whether a name of letters, digits and hyphens that begins like this is judged by isFramingAlias.
-func beginsAlias(initial byte) bool { return initial|0x20 == 'c' || initial|0x20 == 't' }
+func beginsAlias(initial byte) bool {
+	return initial|0x20 == 'c' || initial|0x20 == 't' || initial == '-'
+}
 
 // kindOf returns the kind of a field with that name, which is made of letters, digits and hyphens, in that part of a
 // message.

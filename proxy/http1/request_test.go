@@ -227,6 +227,8 @@ func TestRequestRefused(t *testing.T) {
 		"two Content-Length":            {post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\n", errLengthTwice},
 		"two Content-Length, equal":     {post + "Content-Length: 5\r\nContent-Length: 5\r\n\r\n", errLengthTwice},
 		"Content_Length":                {post + "Content_Length: 5\r\n\r\n", errAlias},
+		"-Content-Length":               {post + "-Content-Length: 5\r\n\r\n", errAlias},
+		"-Transfer-Encoding":            {post + "-Transfer-Encoding: chunked\r\n\r\n", errAlias},
 		"Transfer--Encoding":            {post + "Transfer--Encoding: chunked\r\n\r\n", errAlias},
 		"TransferEncoding":              {post + "TransferEncoding: chunked\r\n\r\n", errAlias},
 		"_Transfer.Encoding":            {post + "_Transfer.Encoding: chunked\r\n\r\n", errAlias},
