@@ -458,10 +458,13 @@ func TestRenew(t *testing.T) {
 		t.Errorf("lent %v, reused %t, %v; want the other one that is idle", conn, conn != nil && conn.Reused(), err)
 	}
 	conn, err = u.Renew(t.Context(), &attempt)
-	if err != nil || conn.Reused() || connections.Load() != 3 {
-		t.Errorf("reused %t, connection %d, %v; want a third one", conn != nil && conn.Reused(), connections.Load(), err)
+	if err != nil || conn.Reused() {
+		t.Errorf("reused %t, %v; want a third one", conn != nil && conn.Reused(), err)
 	}
 	exchangeOn(t, conn, len(okay))
+	if n := connections.Load(); n != 3 { // which the backend counts once it accepts
+		t.Errorf("%d connections, want 3", n)
+	}
 	conn.Release()
 	if n, open := inflight(u), r.open(); n != 0 || open != 1 {
 		t.Errorf("%d in flight, %d connections open; want none, and 1", n, open)
