@@ -188,9 +188,6 @@ func (c *Conn) Ask(request, answer []byte) (sent, n int, err error) {
 	return c.asked, t.n, c.fault(err)
 }
 
-// moreFollows says that the next Write is followed by another one at once, so that its end may be held back until then.
-func (c *Conn) moreFollows() { c.write.more = true }
-
 // Write writes all of p, or returns an error: os.ErrDeadlineExceeded and ErrPeerGone as Read does.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.raw == nil {

@@ -145,6 +145,17 @@ func (x *Exchange) Write(p []byte) error {
 	return x.send(p)
 }
 
+// moreFollows says that the next Write, of a final response, is followed by more on the connection at once, so that its end
+// may be held back until then. 100 Continue is not sent any more: it would be held back instead.
+func (x *Exchange) moreFollows() {
+	if !x.body.none {
+		x.writing.Lock()
+		defer x.writing.Unlock()
+	}
+	x.answered.Store(true)
+	x.conn.write.more = true
+}
+
 func (x *Exchange) send(p []byte) error {
 	_, err := x.conn.WriteWithin(p, x.sc.server.opts.StallTimeout)
 	if err != nil {

@@ -43,7 +43,7 @@ func (l *Relay) splice(n int, rest int64) (int64, error) {
 	// would cost by itself.
 	missing := s.peek(up, rest)
 	if s.held > 0 {
-		client.moreFollows()
+		l.x.moreFollows()
 	}
 	if err := l.flush(n); err != nil {
 		return rest, err

@@ -449,6 +449,27 @@ func TestPartsAreNotHeldBack(t *testing.T) {
 	<-done
 }
 
+// TestResponseWhileTheBodyIsAskedFor: what asks the client for its body stays apart from a response that comes meanwhile.
+func TestResponseWhileTheBodyIsAskedFor(t *testing.T) {
+	const length, rest = 200000, 100
+	asked := make(chan struct{})
+	b, results := relayBed(t, patient, func(conn net.Conn) {
+		readHead(t, conn)
+		<-asked
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: "+itoa(length)+"\r\n\r\n"+strings.Repeat("a", length))
+		_, _ = io.CopyN(io.Discard, conn, rest)
+	})
+	c := b.dial(t)
+	c.send("POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: " + itoa(rest) + "\r\nExpect: 100-continue\r\n\r\n")
+	c.expect("HTTP/1.1 100 Continue\r\n\r\n")
+	close(asked)
+	c.expect("HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: " + itoa(length) + "\r\n" + closes + "\r\n" + strings.Repeat("a", length))
+	c.send(strings.Repeat("b", rest))
+	if result := <-results; result.Fault != http1.FaultNone || result.Sent != length {
+		t.Errorf("result %+v", result)
+	}
+}
+
 // TestClientGoesWhileItsBodyPauses: the upstream is not to blame, though it is who is waited for.
 func TestClientGoesWhileItsBodyPauses(t *testing.T) {
 	over := make(chan struct{})
