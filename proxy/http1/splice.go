@@ -15,6 +15,7 @@ const (
 // often this one will be as well, and then what was read has to be copied twice.
 func (l *Relay) room() []byte {
 	if l.up.bulky {
+		l.up.bulky = false // until it was again
 		return l.buf[:briefRead]
 	}
 	return l.buf
