@@ -96,7 +96,7 @@ bench: ## Run the benchmarks BENCHCOUNT (6) times each, in the form benchstat re
 bench-peers: ## Measure what a request costs, beside HAProxy and nginx; BENCHFLAGS, see docs/performance.md (10 minutes)
 	@hack/bench/peers.sh
 	@$(SLOW_STEP) "build bin/ostiary (a few minutes with an empty Go cache)" $(MAKE) build
-	@go run ./hack/bench -out docs/performance $(BENCHFLAGS) bin/ostiary
+	@go run ./hack/bench -out docs/performance -express-gateway bin/peers/node_modules/express-gateway $(BENCHFLAGS) bin/ostiary
 
 ##@ Change
 

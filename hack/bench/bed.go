@@ -27,7 +27,7 @@ const (
 
 // ports are free ones of this run.
 type ports struct {
-	Backend, Relay, Nginx, NginxTLS                     int
+	Backend, Relay, Nginx, NginxTLS, ExpressGateway     int
 	HAProxyHS256, HAProxyRS256, HAProxyTLS              int
 	Ostiary, OstiaryTLS, OstiaryNoCache, OstiaryNetHTTP int
 }
@@ -53,6 +53,7 @@ func newBed(ctx context.Context, dir string, opts options) (*bed, error) {
 	for _, port := range []*int{
 		&b.Ports.Backend, &b.Ports.Relay, &b.Ports.Nginx, &b.Ports.NginxTLS, &b.Ports.HAProxyHS256, &b.Ports.HAProxyRS256,
 		&b.Ports.HAProxyTLS, &b.Ports.Ostiary, &b.Ports.OstiaryTLS, &b.Ports.OstiaryNoCache, &b.Ports.OstiaryNetHTTP,
+		&b.Ports.ExpressGateway,
 	} {
 		if *port, err = freePort(ctx); err != nil {
 			return nil, err
@@ -121,7 +122,7 @@ func (b *bed) configure() error {
 	if err != nil {
 		return fmt.Errorf("parse the configurations: %w", err)
 	}
-	for _, name := range []string{"haproxy.cfg", "nginx.conf", "ostiary.yaml"} {
+	for _, name := range []string{"haproxy.cfg", "nginx.conf", "ostiary.yaml", "gateway.config.yml"} {
 		var text bytes.Buffer
 		if err := all.ExecuteTemplate(&text, name+".tmpl", data); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
@@ -162,6 +163,10 @@ func (b *bed) start(opts options) error {
 		}
 		return append(append(args, flags...), "--manifests", config("ostiary.yaml"))
 	}
+	express, err := b.expressGateway(opts.expressGateway)
+	if err != nil {
+		return err
+	}
 	for _, one := range []struct {
 		name, cpu string
 		args      []string
@@ -174,7 +179,11 @@ func (b *bed) start(opts options) error {
 		{"ostiary", proxyCPU, ostiary(p.Ostiary, p.OstiaryTLS), p.Ostiary},
 		{"ostiary without cache", proxyCPU, ostiary(p.OstiaryNoCache, 0, "--token-cache=0"), p.OstiaryNoCache},
 		{"ostiary on net/http", proxyCPU, ostiary(p.OstiaryNetHTTP, 0, "--http-engine=net/http"), p.OstiaryNetHTTP},
+		{"express gateway", proxyCPU, express, p.ExpressGateway},
 	} {
+		if len(one.args) == 0 {
+			continue
+		}
 		cmd := exec.CommandContext(b.ctx, "taskset", append([]string{"-c", one.cpu}, one.args...)...)
 		var said bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &said, &said

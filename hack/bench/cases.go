@@ -42,6 +42,12 @@ func cases(b *bed) []testCase {
 		{"HAProxy jwt_verify HS256", "haproxy", p.HAProxyTLS, hs},
 		{nameNginx, "nginx", p.NginxTLS, hs},
 	}
+	basic := []contender{
+		ostiary, haproxy, nginx, {"TCP relay in C", "relay", p.Relay, hs}, {nameOstiary + " on net/http", "ostiary on net/http", p.OstiaryNetHTTP, hs},
+	}
+	if b.procs["express gateway"] != nil {
+		basic = append(basic, contender{nameExpressGateway, "express gateway", p.ExpressGateway, hs})
+	}
 	small := load{path: "/128", connections: 64}
 	with := func(edit func(*load)) load {
 		l := small
@@ -49,9 +55,7 @@ func cases(b *bed) []testCase {
 		return l
 	}
 	return []testCase{
-		{name: "HTTP/1.1, HS256", load: small, contenders: []contender{
-			ostiary, haproxy, nginx, {"TCP relay in C", "relay", p.Relay, hs}, {nameOstiary + " on net/http", "ostiary on net/http", p.OstiaryNetHTTP, hs},
-		}},
+		{name: "HTTP/1.1, HS256", load: small, contenders: basic},
 		{name: "HTTP/1.1, RS256, seen before", load: small, contenders: []contender{{nameOstiary + " RS256", "ostiary", p.Ostiary, rs}, haproxyRS}},
 		{name: "HTTP/1.1, RS256, never seen", load: small, contenders: []contender{
 			{nameOstiary + " RS256, no cache", "ostiary without cache", p.OstiaryNoCache, rs}, haproxyRS,

@@ -4,7 +4,7 @@
 // All proxies share one processor and take turns; load and backend have another one. What is compared is measured in the
 // same run, one after the other, several times: machines are noisy, and only ratios of medians mean something.
 //
-// Usage: bench [-rounds N] [-seconds N] [-run REGEXP] [-out DIR] OSTIARY
+// Usage: bench [-rounds N] [-seconds N] [-run REGEXP] [-out DIR] [-express-gateway DIR] OSTIARY
 package main
 
 import (
@@ -24,6 +24,8 @@ type options struct {
 	seconds int
 	only    *regexp.Regexp
 	out     string
+	// expressGateway is where npm has put it.
+	expressGateway string
 }
 
 func main() {
@@ -47,6 +49,7 @@ func parse() (options, error) {
 	flag.IntVar(&opts.rounds, "rounds", 5, "how often each is measured")
 	flag.IntVar(&opts.seconds, "seconds", 3, "how long each measurement takes")
 	flag.StringVar(&opts.out, "out", "", "the `folder` that bench.json and bench.svg are written to; empty: nowhere")
+	flag.StringVar(&opts.expressGateway, "express-gateway", "", "the `folder` of npm's package express-gateway; where there is none, it is not measured")
 	flag.Parse()
 	if flag.NArg() != 1 {
 		return opts, errors.New("usage: bench [flags] OSTIARY, where OSTIARY is the binary to measure")
