@@ -70,11 +70,16 @@ func newBed(ctx context.Context, dir string, opts options) (*bed, error) {
 func need(programs ...string) error {
 	var errs []error
 	for _, name := range programs {
-		if _, err := exec.LookPath(name); err != nil {
+		if !available(name) {
 			errs = append(errs, fmt.Errorf("%s is missing: `make bench-peers` installs it on Debian", name))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func available(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }
 
 func freePort(ctx context.Context) (int, error) {

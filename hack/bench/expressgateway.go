@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 )
 
@@ -14,8 +13,7 @@ const nameExpressGateway = "Express Gateway jwt HS256"
 // expressGateway prepares the folder that Express Gateway is started with, and returns how. It returns nothing where the
 // package of npm or node is not there: then it is not in the table.
 func (b *bed) expressGateway(installed string) ([]string, error) {
-	node, missing := exec.LookPath("node")
-	if installed == "" || missing != nil {
+	if installed == "" || !available("node") {
 		return nil, nil
 	}
 	installed, err := filepath.Abs(installed)
@@ -40,5 +38,5 @@ func (b *bed) expressGateway(installed string) ([]string, error) {
 	); err != nil {
 		return nil, fmt.Errorf("copy Express Gateway's defaults: %w", err)
 	}
-	return []string{node, "-e", fmt.Sprintf("require(%q)().load(%q).run()", installed, b.dir)}, nil
+	return []string{"node", "-e", fmt.Sprintf("require(%q)().load(%q).run()", installed, b.dir)}, nil
 }
