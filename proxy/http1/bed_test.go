@@ -99,6 +99,31 @@ func preparedOn(t testing.TB, l net.Listener, opts http1.ServerOptions, h handle
 	return b
 }
 
+// listen is a listener on loopback whose connections accepted gets, one after the other. It ends with the test.
+func listen(t testing.TB, accepted func(conn net.Conn)) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted(conn)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-served
+	})
+	return l
+}
+
 // client is the other end of a connection.
 type client struct {
 	net.Conn

@@ -24,25 +24,9 @@ func (keepAll) KeepRequestTrailer(string) bool  { return true }
 // relayBed is a Server that relays each request to a connection of its own, whose other end backend gets.
 func relayBed(t *testing.T, opts http1.RelayOptions, backend func(conn net.Conn)) (*bed, <-chan http1.Result) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			backend(conn)
-			_ = conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-served
+	l := listen(t, func(conn net.Conn) {
+		backend(conn)
+		_ = conn.Close()
 	})
 	if opts.Filter == nil {
 		opts.Filter = keepAll{}

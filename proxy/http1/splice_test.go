@@ -79,34 +79,17 @@ func pattern(id, n int) []byte {
 // patterns is a backend: /ID/N/PACE answers with the pattern of that length, sent at that pace.
 func patterns(t testing.TB) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
+	return listen(t, func(conn net.Conn) {
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			defer conn.Close()
+			serve := newClient(t, conn)
+			for serve.pattern() == nil { // until the other end closes
 			}
-			served := make(chan struct{})
-			go func() {
-				defer close(served)
-				defer conn.Close()
-				serve := newClient(t, conn)
-				for serve.pattern() == nil { // until the other end closes
-				}
-			}()
-			t.Cleanup(func() { <-served })
-		}
-	}()
-	t.Cleanup(func() {
-		_ = l.Close()
-		<-served
+		}()
+		t.Cleanup(func() { <-served })
 	})
-	return l
 }
 
 // pattern answers one request for a pattern.
